@@ -1,0 +1,232 @@
+"""Makers as Dagster assets: the launchpad schema, ranged runs, events and their metadata.
+
+The only place that turns a ``Maker`` into a Dagster asset. A run makes one media or a whole range
+of them in one process, so that start-up is paid once; every file that is done is logged as a
+materialization of its own partition at that moment, and no file's failure costs another's result.
+"""
+
+from __future__ import annotations
+
+import base64
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+import dagster as dg
+from pydantic import BaseModel, Field
+from pydantic.fields import FieldInfo
+
+from av_pipelines.maker import Maker, Outcome, Product, Studio, make
+from av_pipelines.makers import open_studio
+from partitions.media import media_partitions
+from resources.store import Artifact
+
+BATCH = 25
+"""Most files in one run: start-up (about 5 s) is then paid once for all of them."""
+
+_INLINE_PICTURE_BYTES = 50_000  # every event stores its copy
+_RETRY = dg.RetryPolicy(
+    max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
+)
+
+# An output with this mark produces no materialization of its own: Dagster would write one for
+# every partition of the range, also for those that failed. We log one per file that is done.
+_NO_EVENT_OF_ITS_OWN = {"__source_asset_observation__": True}
+
+
+class StudioResource(dg.ConfigurableResource):
+    """The store that a run works in, as a Dagster resource."""
+
+    store: str = Field(description="Folder of the store.")
+
+    def open(self) -> Studio:
+        """Return the studio in that folder."""
+        return open_studio(Path(self.store))
+
+
+def media_asset(maker: Maker) -> dg.AssetsDefinition:
+    """Return the Dagster asset (or assets, made in one go) of a maker, partitioned by media."""
+
+    @dg.multi_asset(
+        name=maker.name,
+        specs=[_spec(product) for product in maker.products],
+        can_subset=len(maker.products) > 1,
+        partitions_def=media_partitions,
+        backfill_policy=dg.BackfillPolicy.multi_run(BATCH),
+        config_schema=_config_schema(maker),
+        pool=maker.pool,
+        retry_policy=_RETRY,
+    )
+    def step(
+        context: dg.AssetExecutionContext, studio: StudioResource
+    ) -> Iterator[dg.Output[None]]:
+        config = context.op_execution_context.op_config or {}
+        overrides = config if len(maker.products) > 1 else {maker.products[0].name: config}
+        selected = {key.to_user_string() for key in context.selected_asset_keys}
+        opened = studio.open()
+        outcomes: list[Outcome] = []
+        for partition in context.partition_keys:
+            done = make(
+                studio.open(),
+                maker,
+                partition,
+                selected=sorted(selected),
+                overrides=overrides,
+                run_id=context.run_id,
+            )
+            for outcome in done:
+                _report(context, outcome)
+            outcomes += done
+        failed = [outcome for outcome in outcomes if not outcome.ok]
+        again = any(o.retryable for o in failed) and context.retry_number < _RETRY.max_retries
+        if again:
+            raise _failure(failed, allow_retries=True)
+        # The outputs come before the failure: the run goes on with the files that are well.
+        for product in maker.products:
+            if product.name in selected:
+                yield dg.Output(None, output_name=product.name, metadata=_NO_EVENT_OF_ITS_OWN)
+        if failed:
+            raise _failure(failed, allow_retries=False)
+
+    return step
+
+
+def _spec(product: Product) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        product.name,
+        deps=list(product.inputs),
+        description=product.description,
+        group_name=product.group,
+        code_version=product.code_version,
+        kinds=set(product.kinds),
+    )
+
+
+def _failure(failed: Sequence[Outcome], *, allow_retries: bool) -> dg.Failure:
+    lines = [f"{o.key}: {o.asset} {o.event}: {o.reason}" for o in failed]
+    return dg.Failure(description="\n".join(lines), allow_retries=allow_retries)
+
+
+# ---------------------------------------------------------------------- events
+
+
+def _report(context: dg.AssetExecutionContext, outcome: Outcome) -> None:
+    artifact = outcome.artifact
+    if artifact is None:
+        line = f"{outcome.key}: {outcome.asset} {outcome.event}: {outcome.reason}"
+        (context.log.info if outcome.ok else context.log.error)(line)
+        return
+    manifest = artifact.manifest
+    context.log_event(
+        dg.AssetMaterialization(
+            asset_key=outcome.asset,
+            partition=outcome.key,
+            metadata=metadata_of(artifact, outcome),
+            tags={
+                "dagster/data_version": manifest.version,
+                "dagster/code_version": manifest.code_version,
+                **{
+                    # Dagster hashes the versions of the upstream partitions, also of a single one
+                    f"dagster/input_data_version/{ref.asset}": sha256(ref.version.encode()).hexdigest()
+                    for ref in manifest.inputs
+                },
+            },
+        )
+    )
+
+
+def metadata_of(artifact: Artifact, outcome: Outcome) -> dict[str, Any]:
+    """Return what a person wants to see of an artifact in the UI: pictures, tables, numbers."""
+    manifest = artifact.manifest
+    shown: dict[str, Any] = {}
+    for label, name in manifest.pictures.items():
+        data = (artifact.dir / name).read_bytes()
+        if len(data) <= _INLINE_PICTURE_BYTES:
+            kind = "jpeg" if name.endswith(".jpg") else name.rsplit(".", 1)[-1]
+            text = base64.b64encode(data).decode()
+            shown[label] = dg.MetadataValue.md(f"![{label}](data:image/{kind};base64,{text})")
+    for label, rows in manifest.tables.items():
+        if rows:
+            shown[label] = dg.MetadataValue.table([dg.TableRecord(row) for row in rows])
+    for name, value in manifest.facts.items():
+        if isinstance(value, bool | int | float | str):
+            shown[name] = value
+        elif value:
+            shown[name] = dg.MetadataValue.json(value)
+    if manifest.engine:
+        shown["engine"] = manifest.engine
+    if manifest.model:
+        shown["model"] = manifest.model.name
+    cost = outcome.cost
+    shown |= {
+        "reused": outcome.event == "reused",
+        "degraded": manifest.degraded or "no",
+        "folder": dg.MetadataValue.path(str(artifact.dir)),
+        "made_from": dg.MetadataValue.json([i.model_dump() for i in manifest.inputs]),
+        "wall_s": cost.wall_s,
+        "cpu_s": cost.cpu_s,
+        "peak_rss_bytes": cost.peak_rss_bytes,
+    }
+    if cost.gpu_s:
+        shown["gpu_s"] = cost.gpu_s
+    if cost.usd is not None:
+        shown["usd"] = cost.usd
+    return shown
+
+
+# ---------------------------------------------------------------------- launchpad
+
+
+def run_config(makers: Sequence[Maker], overrides: Mapping[str, Mapping[str, Any]]) -> dict:
+    """Return the Dagster run config that carries settings, asset → values."""
+    ops: dict[str, Any] = {}
+    for maker in makers:
+        mine = {p.name: dict(overrides[p.name]) for p in maker.products if p.name in overrides}
+        if mine:
+            config = mine if len(maker.products) > 1 else next(iter(mine.values()))
+            ops[maker.name] = {"config": config}
+    return {"ops": ops} if ops else {}
+
+
+def _config_schema(maker: Maker) -> dg.Field:
+    """The settings models as launchpad schema; what is left out falls to sidecar and recipe."""
+    shapes = {p.name: _shape(f"{p.name}", p.settings) for p in maker.products}
+    if len(shapes) == 1:
+        return dg.Field(next(iter(shapes.values())), is_required=False)
+    fields = {name: dg.Field(shape, is_required=False) for name, shape in shapes.items()}
+    return dg.Field(dg.Shape(fields), is_required=False)
+
+
+def _shape(path: str, model: type[BaseModel]) -> dg.Shape:
+    return dg.Shape(
+        {
+            name: dg.Field(
+                _config_type(f"{path}_{name}", field.annotation),
+                is_required=False,
+                description=_help(field),
+            )
+            for name, field in model.model_fields.items()
+        }
+    )
+
+
+def _help(field: FieldInfo) -> str:
+    default = field.get_default(call_default_factory=True, validated_data={})
+    return f"{field.description or ''} Default: {default!r}.".strip()
+
+
+def _config_type(path: str, kind: Any) -> Any:
+    origin, args = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        (inner,) = [a for a in args if a is not type(None)]
+        return dg.Noneable(_config_type(path, inner))
+    if origin is Literal:
+        return dg.Enum(path, [dg.EnumValue(str(value)) for value in args])
+    if origin in (tuple, list, frozenset):
+        return dg.Array(_config_type(path, args[0]))
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return _shape(path, kind)
+    simple = {bool: dg.Bool, int: dg.Int, float: dg.Float, str: dg.String}
+    return simple[kind]

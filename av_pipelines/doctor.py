@@ -1,0 +1,111 @@
+"""``avp doctor``: is everything here that this needs, and if not, what to do."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from av_pipelines.maker import Studio
+
+_NEEDED_ENCODERS = ("flac", "libmp3lame", "aac", "libopus", "libvorbis", "libx264")
+_LOW_DISK_BYTES = 2_000_000_000
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    name: str
+    ok: bool
+    said: str
+
+
+def examine(studio: Studio) -> list[Finding]:
+    """Look at everything once; one finding each, good or bad."""
+    checks: list[tuple[str, Callable[[Studio], str]]] = [
+        ("python", _python),
+        ("codecs", _codecs),
+        ("store", _store),
+        ("disk", _disk),
+        ("speech model", _speech_model),
+        ("recipes", _recipes),
+        ("prices", _prices),
+        ("dagster", _dagster),
+    ]
+    findings = []
+    for name, look in checks:
+        try:
+            findings.append(Finding(name, True, look(studio)))
+        except Exception as error:
+            findings.append(Finding(name, False, str(error) or type(error).__name__))
+    return findings
+
+
+def _python(studio: Studio) -> str:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{platform.python_version()} on {sys.platform}, {cores} cores"
+
+
+def _codecs(studio: Studio) -> str:
+    import av
+
+    missing = [name for name in _NEEDED_ENCODERS if name not in av.codecs_available]
+    if missing:
+        raise RuntimeError(
+            f"PyAV {av.__version__} lacks the encoders {', '.join(missing)}: "
+            f"install it from a wheel (pip install --force-reinstall av)"
+        )
+    return f"PyAV {av.__version__}, FFmpeg libavcodec {av.library_versions['libavcodec'][0]}"
+
+
+def _store(studio: Studio) -> str:
+    root = studio.store.root
+    root.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=root):
+        return f"{root} can be written to"
+
+
+def _disk(studio: Studio) -> str:
+    free = shutil.disk_usage(studio.store.root).free
+    if free < _LOW_DISK_BYTES:
+        raise RuntimeError(f"only {free / 1e9:.1f} GB left where {studio.store.root} is")
+    return f"{free / 1e9:.0f} GB free"
+
+
+def _speech_model(studio: Studio) -> str:
+    from av_pipelines.transcripts.assets import choose
+    from av_pipelines.transcripts.settings import TranscriptSettings
+
+    choice = choose(TranscriptSettings())
+    name = choice.model.name if choice.model else "none"
+    return f"{choice.engine} with {name}" + (f" ({choice.degraded})" if choice.degraded else "")
+
+
+def _recipes(studio: Studio) -> str:
+    names = studio.recipes.names()
+    for name in names:
+        studio.recipes.get(name)
+    return ", ".join(names)
+
+
+def _prices(studio: Studio) -> str:
+    from resources.rates import load_rates
+
+    rates = load_rates(studio.store.root)
+    if rates.cpu_hour_usd is None:
+        return f"not set: costs are unpriced; fill in {studio.store.root / 'rates.toml'} to see money"
+    return f"{rates.cpu_hour_usd} USD a core hour"
+
+
+def _dagster(studio: Studio) -> str:
+    import dagster as dg
+
+    from av_pipelines.launch import open_instance
+
+    with open_instance(studio) as instance:
+        return f"{dg.__version__}, state in {instance.root_directory}"

@@ -1,0 +1,209 @@
+"""Starting Dagster runs from Python: what ``avp run`` and ``avp demo`` do.
+
+Here: the Dagster instance that belongs to a store, and ranged runs over files in this process.
+Not here: the terminal (``cli``), noticing files by themselves (``sensors``).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from av_pipelines.intake.claim import register
+from av_pipelines.maker import Outcome, Studio
+from av_pipelines.makers import MAKERS, SETTINGS, assets_of
+from av_pipelines.settings import SIDECAR_SUFFIX, Values, read_sidecar
+from partitions.keys import media_key
+from resources.manifest import Claim
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+
+@dataclass
+class FileResult:
+    """What became of one file."""
+
+    path: Path
+    key: str
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    @property
+    def state(self) -> Literal["done", "partial", "quarantined"]:
+        """``done`` when nothing went wrong, ``partial`` when some asset failed."""
+        if any(o.event == "quarantined" for o in self.outcomes):
+            return "quarantined"
+        return "done" if self.outcomes and all(o.ok for o in self.outcomes) else "partial"
+
+    @property
+    def reason(self) -> str | None:
+        """Why it is not ``done``."""
+        said = dict.fromkeys(o.reason for o in self.outcomes if not o.ok and o.reason)
+        if self.state == "partial" and not said:
+            return "the run stopped before this file was finished"
+        return "; ".join(said) or None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the file's part of the JSON of ``avp run --json`` (DESIGN §8)."""
+        artifacts = []
+        for outcome in self.outcomes:
+            if outcome.artifact is None:
+                continue
+            manifest = outcome.artifact.manifest
+            facts = dict(manifest.facts)
+            if manifest.engine:
+                facts.setdefault("engine", manifest.engine)
+            if manifest.model:
+                facts.setdefault("model", manifest.model.name)
+            artifacts.append(
+                {
+                    "asset": outcome.asset,
+                    "version": outcome.artifact.version,
+                    "reused": outcome.event == "reused",
+                    "degraded": manifest.degraded,
+                    "dir": str(outcome.artifact.dir),
+                    "files": {f.name: str(outcome.artifact.dir / f.name) for f in manifest.files},
+                    "facts": facts,
+                    "cost": outcome.cost.model_dump(exclude={"gpu_peak_bytes"}),
+                }
+            )
+        return {
+            "key": self.key,
+            "path": str(self.path),
+            "state": self.state,
+            "reason": self.reason,
+            "artifacts": artifacts,
+        }
+
+
+def open_instance(studio: Studio) -> dg.DagsterInstance:
+    """Open the Dagster instance of a store."""
+    import dagster as dg
+
+    return dg.DagsterInstance.from_config(str(dagster_home(studio)))
+
+
+def dagster_home(studio: Studio) -> Path:
+    """Return the folder of Dagster's own state: ``DAGSTER_HOME``, else one inside the store.
+
+    One that is not there yet gets the shipped ``dagster.yaml``.
+    """
+    home = Path(os.environ.get("DAGSTER_HOME") or studio.store.root / "dagster_home").absolute()
+    home.mkdir(parents=True, exist_ok=True)
+    if not (home / "dagster.yaml").exists():
+        with resources.as_file(resources.files("dagster_home") / "dagster.yaml") as shipped:
+            shutil.copyfile(shipped, home / "dagster.yaml")
+    return home
+
+
+def expand(paths: Iterable[Path]) -> list[Path]:
+    """Return files as absolute paths, folders replaced by the media in them, in sorted order.
+
+    Hidden files and sidecars in folders are left out; FileNotFoundError names what is not there.
+    """
+    files: list[Path] = []
+    for path in paths:
+        path = Path(os.path.abspath(path))  # noqa: PTH100 - keep links: the name is the identity
+        if path.is_dir():
+            files += sorted(
+                p
+                for p in path.rglob("*")
+                if p.is_file() and not p.name.startswith(".") and p.suffix != SIDECAR_SUFFIX
+            )
+        elif path.is_file():
+            files.append(path)
+        else:
+            raise FileNotFoundError(f"{path}: no such file")
+    return list(dict.fromkeys(files))
+
+
+class _Collector:
+    """Sorts outcomes to their files as they come, and passes everything on."""
+
+    def __init__(self, results: Mapping[str, FileResult], listener: Any) -> None:
+        self._results, self._listener = results, listener
+
+    def progress(self, key: str, asset: str, share: float) -> None:
+        if self._listener:
+            self._listener.progress(key, asset, share)
+
+    def outcome(self, outcome: Outcome) -> None:
+        outcomes = self._results[outcome.key].outcomes
+        # a retried step tells of its assets again: the last word counts
+        outcomes[:] = [o for o in outcomes if o.asset != outcome.asset] + [outcome]
+        if self._listener:
+            self._listener.outcome(outcome)
+
+
+def run_files(
+    studio: Studio,
+    files: Sequence[Path],
+    *,
+    recipe: str = "auto",
+    assets: Sequence[str] = (),
+    overrides: Mapping[str, Values] | None = None,
+    claim: Claim = "copy",
+    listener: Any = None,
+) -> list[FileResult]:
+    """Take files through their assets in this process; one result each, in the order given.
+
+    Args:
+        studio: where to.
+        files: absolute paths.
+        recipe: name of the recipe.
+        assets: make only these, and what they are made from; empty means the recipe's.
+        overrides: asset → settings, above recipe and sidecar.
+        claim: how the bytes get into the store.
+        listener: a ``maker.Observer``, or None.
+
+    Raises:
+        SettingsError: recipe, sidecar or setting is wrong; nothing was started.
+    """
+    import dagster as dg
+
+    from av_pipelines import definitions
+    from av_pipelines.dagster_assets import BATCH, run_config
+    from av_pipelines.maker import observed
+    from partitions.media import contiguous_ranges, media_partitions
+
+    wanted = assets_of(studio.recipes.get(recipe), assets)
+    sidecars = {path: read_sidecar(path, SETTINGS) for path in files}
+    studio.store.sweep()
+    results: dict[str, FileResult] = {}
+    for path in files:
+        key = media_key(path)
+        register(studio.store, path, key, recipe=recipe, claim=claim, sidecar=sidecars[path])
+        results[key] = FileResult(path, key)
+    with open_instance(studio) as instance, observed(_Collector(results, listener)):
+        name = str(media_partitions.name)
+        instance.add_dynamic_partitions(name, list(results))
+        known = instance.get_dynamic_partitions(name)
+        config = {
+            **run_config(MAKERS, overrides or {}),
+            "resources": {"studio": {"config": {"store": str(studio.store.root)}}},
+            "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+        }
+        for first, last in contiguous_ranges(known, results, BATCH):
+            dg.execute_job(
+                dg.reconstructable(definitions.media_job),
+                instance=instance,
+                run_config=config,
+                tags=range_tags(first, last),
+                asset_selection=[dg.AssetKey(asset) for asset in wanted],
+            )
+    return list(results.values())
+
+
+def range_tags(first: str, last: str) -> dict[str, str]:
+    """Return the run tags that name a partition, or a range of them."""
+    if first == last:
+        return {"dagster/partition": first}
+    return {
+        "dagster/asset_partition_range_start": first,
+        "dagster/asset_partition_range_end": last,
+    }

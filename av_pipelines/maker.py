@@ -1,0 +1,536 @@
+"""The one way anything is made: settings, version, reuse, staging, metering, verifying,
+publishing, linking, ledger, and one file's failure kept to that file.
+
+A room gives a ``Maker``: its products and a plain function that fills folders. ``make`` does the
+rest, for one media at a time. Nothing here knows Dagster (``dagster_assets`` does) or what any
+asset is about.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from av_pipelines.settings import Recipe, Recipes, Settings, SettingsError, Values
+from resources.ledger import Entry, Event, Ledger
+from resources.manifest import InputRef, Manifest, MediaRecord, ModelRef, Quarantine
+from resources.metering import Cost, Meter
+from resources.rates import Rates, load_rates
+from resources.store import Artifact, Store, describe_files
+
+log = logging.getLogger(__name__)
+
+
+# ---------------------------------------------------------------------- what a room says
+
+
+@dataclass(frozen=True)
+class Skip:
+    """An asset does not apply to this file, and why: not a failure."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Made:
+    """What came out of making one asset, beside the files in its folder."""
+
+    facts: Mapping[str, Any]
+    degraded: str | None = None
+    pictures: Mapping[str, str] = field(default_factory=dict)
+    """Label → file name of a small picture in the folder, shown in the UI."""
+    tables: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """Label → rows shown in the UI; keep them few."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The engine and model that will do the work; part of the version."""
+
+    engine: str
+    model: ModelRef | None = None
+    degraded: str | None = None
+    handle: Any = None
+    """What the maker needs to use it, such as a model's folder."""
+
+
+class Refused(Exception):  # noqa: N818 - the field's word; it is an outcome more than an error
+    """A file that must go to quarantine.
+
+    Args:
+        reason: a sentence for a person.
+        command: what shows the same by hand.
+        detail: more, for an engineer.
+    """
+
+    def __init__(self, reason: str, command: str, detail: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason, self.command, self.detail = reason, command, detail
+
+
+@dataclass(frozen=True)
+class Product:
+    """One asset: what it is called, made from, and set by."""
+
+    name: str
+    description: str
+    group: str
+    settings: type[Settings]
+    code_version: str
+    inputs: tuple[str, ...] = ()
+    kinds: frozenset[str] = frozenset()
+    applies: Callable[[Mapping[str, Artifact]], str | None] = lambda inputs: None
+    """Given the inputs: None, or why the asset does not apply to this file."""
+    verify: Callable[[Path, Mapping[str, Any]], None] = lambda folder, facts: None
+    """Check staged files against the facts; raise ValueError with what is wrong."""
+
+
+@dataclass
+class Job:
+    """All that a maker's function is given to make some products of one media."""
+
+    media: MediaRecord
+    settings: Mapping[str, Any]
+    """Product → its settings object."""
+    inputs: Mapping[str, Artifact]
+    out: Mapping[str, Path]
+    """Product → the empty folder to fill; only the products that are to be made."""
+    meter: Meter
+    progress: Callable[[float], None]
+    """Call with the share done, 0 to 1."""
+    choice: Choice | None = None
+
+
+@dataclass(frozen=True)
+class Maker:
+    """A function that makes one product, or several in one go, and what it needs around it."""
+
+    name: str
+    products: tuple[Product, ...]
+    make: Callable[[Job], Mapping[str, Made | Skip]]
+    pool: str | None = None
+    """Dagster concurrency pool."""
+    choose: Callable[[Any], Choice] | None = None
+    """Settings of the first product → engine and model."""
+    identify: Callable[[MediaRecord, Store], tuple[MediaRecord, str]] | None = None
+    """For the product that is a dropped file: its record, completed, and its version."""
+    settle: Callable[[MediaRecord, Store], None] | None = None
+    """Called when the products are published: what must not happen before that."""
+
+
+# ---------------------------------------------------------------------- what comes out
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What happened to one asset of one media."""
+
+    event: Event
+    asset: str
+    key: str
+    artifact: Artifact | None = None
+    reason: str | None = None
+    cost: Cost = Cost()
+    retryable: bool = False
+    """A failure that may get better by itself: memory, disk, network, a busy device."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing went wrong; a skipped asset is fine."""
+        return self.event in ("made", "reused", "skipped")
+
+
+class Observer(Protocol):
+    """Who wants to hear of progress and outcomes while things are made."""
+
+    def progress(self, key: str, asset: str, share: float) -> None:
+        """Hear that a share (0 to 1) of an asset is done."""
+        ...
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Hear what happened to an asset."""
+        ...
+
+
+_observer: ContextVar[Observer | None] = ContextVar("observer", default=None)
+
+
+@contextlib.contextmanager
+def observed(observer: Observer) -> Iterator[None]:
+    """Send progress and outcomes of everything made inside the block to an observer."""
+    token = _observer.set(observer)
+    try:
+        yield
+    finally:
+        _observer.reset(token)
+
+
+@dataclass(frozen=True)
+class Studio:
+    """What every maker works with."""
+
+    store: Store
+    ledger: Ledger
+    recipes: Recipes
+
+
+# ---------------------------------------------------------------------- making
+
+
+class _Missing(Exception):  # noqa: N818 - becomes a Skip
+    """An input is not there."""
+
+
+@dataclass
+class _Plan:
+    """One product of one media, as far as it is known before anything is made."""
+
+    product: Product
+    settings: Settings
+    version: str
+    inputs: dict[str, InputRef]
+    choice: Choice | None
+
+
+def make(
+    studio: Studio,
+    maker: Maker,
+    key: str,
+    *,
+    selected: Sequence[str] | None = None,
+    overrides: Mapping[str, Values] | None = None,
+    run_id: str | None = None,
+) -> list[Outcome]:
+    """Make, or find already made, the products of a maker for one media.
+
+    Never raises for what a file, a setting or a model can cause: every product has an outcome,
+    every outcome is in the ledger, and the library shows what is current.
+
+    Args:
+        studio: store, ledger, recipes.
+        maker: what to make.
+        key: the media.
+        selected: names of the products wanted; None means all.
+        overrides: settings of the run, asset → values; above recipe and sidecar.
+        run_id: of the Dagster run, for manifest and ledger.
+    """
+    wanted = [p for p in maker.products if selected is None or p.name in selected]
+    return _Making(studio, maker, key, wanted, overrides or {}, run_id).outcomes()
+
+
+class _Making:
+    def __init__(
+        self,
+        studio: Studio,
+        maker: Maker,
+        key: str,
+        wanted: Sequence[Product],
+        overrides: Mapping[str, Values],
+        run_id: str | None,
+    ) -> None:
+        self.studio, self.maker, self.key = studio, maker, key
+        self.wanted, self.overrides, self.run_id = wanted, overrides, run_id
+        self.store = studio.store
+        self.record: MediaRecord | None = None
+        self.settings: dict[str, Settings] = {}
+        self.done: list[Outcome] = []
+
+    def outcomes(self) -> list[Outcome]:
+        try:
+            with Meter() as meter:
+                self._work(meter)
+        except Refused as refusal:
+            self._refuse(refusal, meter.cost)
+        except Exception as error:
+            if not isinstance(error, SettingsError):
+                log.exception("%s of %s failed", self.maker.name, self.key)
+            said = str(error) or type(error).__name__
+            for product in self._left():
+                self._note("failed", product, reason=said, cost=meter.cost, error=error)
+        return self.done
+
+    def _left(self) -> list[Product]:
+        told = {outcome.asset for outcome in self.done}
+        return [p for p in self.wanted if p.name not in told]
+
+    # ------------------------------------------------------------ the work
+
+    def _work(self, meter: Meter) -> None:
+        record = self.record = self.store.media(self.key)
+        if record is None:
+            raise LookupError(
+                f"nothing is known of media {self.key}: drop its file in the inbox "
+                f"or take it with `avp run PATH`"
+            )
+        recipe = self.studio.recipes.get(record.recipe)
+        for product in self.wanted:
+            self.settings[product.name] = self._resolve(product, record, recipe)
+        given: dict[str, str] = {}
+        if self.maker.identify:
+            known = self.store.quarantined(self.key)
+            if known and known.attempt == self._attempt(record):
+                raise Refused(known.reason, known.command, known.detail)
+            record, given[self.maker.products[0].name] = self.maker.identify(record, self.store)
+            self.record = record
+        plans: dict[str, _Plan] = {}
+        for product in self.wanted:
+            try:
+                plans[product.name] = self._plan(product, given, plans)
+            except _Missing as missing:
+                self.store.unlink(self.key, product.name)
+                self._note("skipped", product, reason=str(missing))
+        if not plans:
+            return
+        first = next(iter(plans.values()))
+        with self.store.making(self.maker.name, first.version):
+            missing = {n: p for n, p in plans.items() if not self._reuse(p)}
+            self._drop_inapplicable(missing)
+            if missing:
+                self._make(record, missing, meter)
+        if self.maker.identify:
+            self.store.release(self.key)
+        if self.maker.settle:
+            self.maker.settle(record, self.store)
+
+    def _resolve(self, product: Product, record: MediaRecord, recipe: Recipe) -> Settings:
+        return product.settings.merged(
+            product.name,
+            (recipe.where, recipe.settings.get(product.name, {})),
+            (f"sidecar of {record.origin}", record.sidecar.get(product.name, {})),
+            ("run config", self.overrides.get(product.name, {})),
+        )
+
+    def _attempt(self, record: MediaRecord) -> str:
+        """Hash of what a refusal depends on: while it stays, trying again is no use."""
+        return _hash(
+            {
+                "file": [record.size, record.mtime_ns],
+                "code": {p.name: p.code_version for p in self.wanted},
+                "settings": {n: s.model_dump(mode="json") for n, s in self.settings.items()},
+            }
+        )
+
+    def _plan(
+        self, product: Product, given: Mapping[str, str], plans: Mapping[str, _Plan]
+    ) -> _Plan:
+        settings = self.settings[product.name]
+        inputs: dict[str, InputRef] = {}
+        for name in product.inputs:
+            version = plans[name].version if name in plans else self._current(name).version
+            inputs[name] = InputRef(asset=name, partition=self.key, version=version)
+        if product.name in given:
+            return _Plan(product, settings, given[product.name], inputs, None)
+        choice = self.maker.choose(settings) if self.maker.choose else None
+        version = version_of(product, settings, choice, inputs.values())
+        return _Plan(product, settings, version, inputs, choice)
+
+    def _current(self, asset: str) -> Artifact:
+        """The current artifact of another asset, if it was made from what is current too."""
+        artifact = self.store.current(self.key, asset)
+        if artifact is None:
+            raise _Missing(f"there is no {asset} of this file")
+        for ref in artifact.manifest.inputs:
+            if self._current(ref.asset).version != ref.version:
+                raise _Missing(f"its {asset} was made from an older {ref.asset}")
+        return artifact
+
+    def _reuse(self, plan: _Plan) -> bool:
+        artifact = self.store.find(plan.product.name, plan.version)
+        if artifact is None:
+            return False
+        self.store.link(self.key, artifact)
+        self._note("reused", plan.product, artifact=artifact)
+        return True
+
+    def _inputs(self, plans: Mapping[str, _Plan]) -> dict[str, Artifact]:
+        """The input artifacts that exist; one that is being made in the same go does not yet."""
+        found: dict[str, Artifact] = {}
+        for plan in plans.values():
+            for name, ref in plan.inputs.items():
+                artifact = self.store.find(ref.asset, ref.version)
+                if artifact:
+                    found[name] = artifact
+        return found
+
+    def _drop_inapplicable(self, missing: dict[str, _Plan]) -> None:
+        for name, plan in list(missing.items()):
+            inputs = self._inputs({name: plan})
+            reason = plan.product.applies(inputs) if len(inputs) == len(plan.inputs) else None
+            if reason:
+                self._skip(plan.product, reason)
+                del missing[name]
+
+    def _skip(self, product: Product, reason: str) -> None:
+        self.store.unlink(self.key, product.name)
+        self._note("skipped", product, reason=reason)
+
+    def _make(self, record: MediaRecord, plans: Mapping[str, _Plan], meter: Meter) -> None:
+        observer = _observer.get()
+        label = next(reversed(plans))  # of several, the last is what the work is about
+
+        def progress(share: float) -> None:
+            if observer:
+                observer.progress(self.key, label, share)
+
+        with contextlib.ExitStack() as stack:
+            job = Job(
+                media=record,
+                settings={name: plan.settings for name, plan in plans.items()},
+                inputs=self._inputs(plans),
+                out={name: stack.enter_context(self.store.stage()) for name in plans},
+                meter=meter,
+                progress=progress,
+                choice=next(iter(plans.values())).choice,
+            )
+            results = self.maker.make(job)
+            made = {n: r for n, r in results.items() if isinstance(r, Made)}
+            for name, result in made.items():
+                plans[name].product.verify(job.out[name], result.facts)
+            cost = _share(meter.cost, len(made), load_rates(self.store.root))
+            for name, plan in plans.items():
+                result = results[name]
+                if isinstance(result, Skip):
+                    self._skip(plan.product, result.reason)
+                else:
+                    self._publish(plan, job.out[name], result, cost)
+
+    def _publish(self, plan: _Plan, folder: Path, made: Made, cost: Cost) -> None:
+        product, choice = plan.product, plan.choice
+        facts = dict(made.facts)
+        duration = facts.get("duration_s")
+        if duration and cost.wall_s:
+            facts.setdefault("realtime_factor", round(duration / cost.wall_s, 2))
+        degraded = "; ".join(filter(None, [choice and choice.degraded, made.degraded])) or None
+        files = describe_files(folder)
+        if any(f.bytes == 0 for f in files) or not files:
+            raise ValueError(f"{product.name}: an empty file came out: {[f.name for f in files]}")
+        manifest = Manifest(
+            asset=product.name,
+            partition=self.key,
+            version=plan.version,
+            created=datetime.now(UTC),
+            code_version=product.code_version,
+            settings=plan.settings.model_dump(mode="json"),
+            engine=choice.engine if choice else None,
+            model=choice.model if choice else None,
+            inputs=tuple(plan.inputs.values()),
+            files=files,
+            facts=facts,
+            degraded=degraded,
+            pictures=dict(made.pictures),
+            tables=dict(made.tables),
+            cost=cost,
+            run_id=self.run_id,
+        )
+        artifact = self.store.publish(folder, manifest)
+        self.store.link(self.key, artifact)
+        self._note("made", product, artifact=artifact, cost=cost)
+
+    # ------------------------------------------------------------ what is told
+
+    def _refuse(self, refusal: Refused, cost: Cost) -> None:
+        record = cast("MediaRecord", self.record)
+        origin = Path(record.origin)
+        self.store.quarantine(
+            Quarantine(
+                key=self.key,
+                origin=record.origin,
+                reason=refusal.reason,
+                detail=refusal.detail,
+                command=refusal.command,
+                attempt=self._attempt(record),
+                created=datetime.now(UTC),
+            ),
+            origin if record.claim == "move" else None,
+        )
+        for product in self._left():
+            self.store.unlink(self.key, product.name)
+            self._note("quarantined", product, reason=refusal.reason, cost=cost)
+
+    def _note(
+        self,
+        event: Event,
+        product: Product,
+        *,
+        artifact: Artifact | None = None,
+        reason: str | None = None,
+        cost: Cost | None = None,
+        error: Exception | None = None,
+    ) -> None:
+        cost = cost or Cost()
+        outcome = Outcome(
+            event, product.name, self.key, artifact, reason, cost, _may_get_better(error)
+        )
+        self.done.append(outcome)
+        self.studio.ledger.append(
+            Entry(
+                event=event,
+                asset=product.name,
+                partition=self.key,
+                manifest=artifact.manifest if artifact else None,
+                reason=reason,
+                cost=cost,
+                recipe=self.record.recipe if self.record else None,
+                origin=self.record.origin if self.record else None,
+                run_id=self.run_id,
+            )
+        )
+        observer = _observer.get()
+        if observer:
+            observer.outcome(outcome)
+
+
+def version_of(
+    product: Product,
+    settings: Settings,
+    choice: Choice | None,
+    inputs: Iterable[InputRef],
+) -> str:
+    """Return the SHA-256 over all that decides what comes out (DESIGN §2, *version*)."""
+    return _hash(
+        {
+            "asset": product.name,
+            "code_version": product.code_version,
+            "settings": settings.identity(),
+            "engine": choice.engine if choice else None,
+            "model": choice.model.model_dump() if choice and choice.model else None,
+            "inputs": sorted((ref.asset, ref.version) for ref in inputs),
+        }
+    )
+
+
+def _hash(value: object) -> str:
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _share(cost: Cost, parts: int, rates: Rates) -> Cost:
+    """Split the cost of one go evenly among the products that came out of it, and price it."""
+    parts = max(parts, 1)
+    cpu, gpu = cost.cpu_s / parts, cost.gpu_s / parts
+    return cost.model_copy(
+        update={
+            "wall_s": round(cost.wall_s / parts, 4),
+            "cpu_s": round(cpu, 4),
+            "gpu_s": round(gpu, 4),
+            "usd": rates.price(cpu, gpu),
+        }
+    )
+
+
+_PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.EBUSY}
+
+
+def _may_get_better(error: Exception | None) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in _PASSING or isinstance(error, ConnectionError | TimeoutError)
+    return isinstance(error, MemoryError)

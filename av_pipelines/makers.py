@@ -1,0 +1,46 @@
+"""Every maker there is, and the studio they work in: the list that all else is derived from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from av_pipelines.intake.assets import INTAKE
+from av_pipelines.maker import Maker, Product, Studio
+from av_pipelines.masters.assets import MASTERS
+from av_pipelines.settings import Recipe, Recipes, Settings
+from av_pipelines.transcripts.assets import TRANSCRIPTS
+from resources.ledger import Ledger
+from resources.store import Store
+
+MAKERS: tuple[Maker, ...] = (INTAKE, TRANSCRIPTS, MASTERS)
+PRODUCTS: dict[str, Product] = {p.name: p for maker in MAKERS for p in maker.products}
+SETTINGS: dict[str, type[Settings]] = {p.name: p.settings for p in PRODUCTS.values()}
+
+DEFAULT_STORE = "studio"
+
+
+def open_studio(root: Path | None = None) -> Studio:
+    """Open a store and all around it; touches nothing on disk.
+
+    Args:
+        root: the store's folder; None means ``AVP_STORE``, else ``./studio``.
+    """
+    store = Store(root or Path(os.environ.get("AVP_STORE") or DEFAULT_STORE))
+    return Studio(store, Ledger(store.ledger_dir), Recipes(store.root / "recipes", SETTINGS))
+
+
+def assets_of(recipe: Recipe, only: Iterable[str] = ()) -> list[str]:
+    """Return the assets to make, with all they are made from, in the order of making."""
+    wanted: set[str] = set()
+
+    def want(name: str) -> None:
+        if name not in wanted:
+            wanted.add(name)
+            for upstream in PRODUCTS[name].inputs:
+                want(upstream)
+
+    for name in [*only] or recipe.assets or PRODUCTS:
+        want(name)
+    return [name for name in PRODUCTS if name in wanted]

@@ -1,0 +1,302 @@
+"""A look-ahead true-peak limiter that works in blocks, in constant memory.
+
+Here: how much gain a stream may have at every moment so that its true peak stays under a ceiling,
+and applying it. Not here: how loud the programme should be (``levelling``), files, other effects.
+
+How it works, for whoever changes it:
+
+* The stream is cut into cells of about 1/3 ms, counted from its first sample. All decisions are
+  made per cell; only the product of signal and gain is made per sample.
+* The true peak of a cell is the largest of 16 interpolated values per sample interval, by two
+  interpolators (see ``_interpolators``). They run as one matrix product per channel, and only over
+  cells where ``sum|h| * local sample maximum`` exceeds the ceiling: that bound is a proof, so the
+  cells left out need no gain reduction.
+* Gain = sliding minimum over the look-ahead, exponential release, a Hann-shaped average over the
+  look-ahead, and cubic B-splines between cells. Every step is a convex combination of values that
+  are low enough for the peak, so the ceiling holds, and the curve has two continuous derivatives,
+  so nothing clicks.
+* Input is collected into fixed internal blocks: the result does not depend on how it was cut.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+__all__ = ["Reduction", "TruePeakLimiter"]
+
+_CELLS = 1024  # cells in an internal block
+_CELL_HZ = 3000  # about as many cells in a second
+_TAPS = 32  # of the interpolators, per phase
+_PHASES = 16  # interpolated values per sample interval: within 0.03 dB of the peak at 0.45 fs
+_ROWS = 128  # cells in one matrix product; what it makes stays in the processor's cache
+
+# The limiter aims this far under the ceiling, for what lies between the phases and for the small
+# side bands of a moving gain.
+_MARGIN_DB = 0.03
+# Gain reductions below this (1e-5 dB) end: the rest of a release tail is not worth a product.
+_NOTHING = 1e-6
+
+
+@lru_cache(maxsize=8)
+def _interpolators(cell: int) -> tuple[NDArray[np.float32], float]:
+    """Build the matrix that interpolates one cell, and the largest ``sum|h|`` of its filters.
+
+    BS.1770-5 Annex 2 leaves the interpolation filter open, and meters differ close to half the
+    sample rate. What must hold on every meter is limited by two of them: a windowed sinc that is
+    flat to 0.44 of the sample rate (Kaiser, beta 6: the one of ``media.loudness``) and a softer one
+    (Kaiser, beta 9, cut-off 0.97 of half the sample rate: the default of FFmpeg's resampler, on
+    which its ``ebur128`` meter rests).
+
+    Returns:
+        (cell + taps - 1, 2 * phases * cell) matrix: samples from 15 before the cell to 16 after
+        it → interpolated values in it; and the bound.
+    """
+    at = np.arange(_TAPS)
+    filters = []
+    for beta, cutoff in ((6.0, 1.0), (9.0, 0.97)):
+        for phase in range(_PHASES):
+            away = at - (_TAPS // 2 - 1 + phase / _PHASES)
+            window = np.i0(beta * np.sqrt(np.clip(1 - (2 * away / _TAPS) ** 2, 0, None)))
+            h = np.sinc(cutoff * away) * window
+            filters.append(h / h.sum())
+    matrix = np.zeros((cell + _TAPS - 1, cell, len(filters)))
+    for start in range(cell):
+        for column, h in enumerate(filters):
+            matrix[start : start + _TAPS, start, column] = h
+    bound = max(float(np.abs(h).sum()) for h in filters) * (1 + 1e-6)
+    out = matrix.reshape(cell + _TAPS - 1, -1).astype(np.float32)
+    out.setflags(write=False)
+    return out, bound
+
+
+@lru_cache(maxsize=8)
+def _spline(cell: int) -> NDArray[np.float32]:
+    """Cubic B-spline weights, (4, cell): values at cells k-1 … k+2 → gain over cell k."""
+    u = (np.arange(cell) + 0.5) / cell
+    weights = [(1 - u) ** 3, 3 * u**3 - 6 * u**2 + 4, -3 * u**3 + 3 * u**2 + 3 * u + 1, u**3]
+    return (np.array(weights) / 6).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """What a limiter has done.
+
+    Attributes:
+        max_db: largest gain reduction, in dB, 0 or more.
+        mean_db: gain reduction averaged over the whole programme, in dB.
+        step_s: time between values of ``curve_db``.
+        curve_db: largest gain reduction in each step, in dB, shape (steps,).
+    """
+
+    max_db: float
+    mean_db: float
+    step_s: float
+    curve_db: NDArray[np.float32]
+
+
+class TruePeakLimiter:
+    """Keep the true peak of a stream (BS.1770-5 Annex 2) under a ceiling; channels are linked.
+
+    Feed blocks to ``process`` and end with ``flush``: together they return exactly as many samples
+    as went in, aligned with them (the latency is inside). Where nothing reaches the ceiling the
+    samples come out unchanged. One limiter is for one stream.
+
+    Memory: about 350 kB per channel at 48 kHz, 4 MB of tables and work space, 42 kB per hour.
+
+    Args:
+        sample_rate: in Hz.
+        channels: 1 or more.
+        ceiling_dbtp: in dB relative to full scale.
+        lookahead_ms: time over which the gain goes down before a peak.
+        release_ms: time constant with which it comes back.
+    """
+
+    def __init__(
+        self,
+        sample_rate: int,
+        channels: int,
+        ceiling_dbtp: float,
+        *,
+        lookahead_ms: float = 5.0,
+        release_ms: float = 100.0,
+    ) -> None:
+        self._cell = 2 ** max(2, round(math.log2(sample_rate / _CELL_HZ)))
+        self._rate = sample_rate
+        self._ceiling = 10 ** ((ceiling_dbtp - _MARGIN_DB) / 20)
+        self._matrix, self._bound = _interpolators(self._cell)
+        self._block = _CELLS * self._cell
+
+        smooth = max(2, round(lookahead_ms / 1000 * sample_rate / self._cell))
+        window = np.hanning(smooth + 3)[1:-1]
+        self._smoothing = window / window.sum()
+        # A value of the smoothed curve reaches the cells from one before to two after it; so the
+        # minimum covers the look-ahead and those, and what is smoothed is low enough for them.
+        self._window = smooth + 4
+        self._decay = math.exp(-self._cell / (sample_rate * release_ms / 1000))
+        self._powers = self._decay ** np.arange(_CELLS + 1)
+
+        # Cells between a cell's first sample and the moment its gain can be known: what the
+        # interpolators look ahead, the minimum's window, and the spline's reach.
+        self._after = -(-(_TAPS // 2) // self._cell)
+        self._latency_cells = self._after + smooth + 3
+        # Input: samples that interpolators or output still need, then room for one block.
+        self._kept = self._latency_cells * self._cell + _TAPS
+        self._input = np.zeros((channels, self._kept + self._block), dtype=np.float32)
+        self._filled = 0
+        # Per cell: allowed gain, released reduction and smoothed gain that later cells look at.
+        self._allowed = np.ones(self._window - 1)
+        self._reduction = 0.0
+        self._released = np.ones(smooth)
+        self._smoothed = np.ones(3)
+
+        self._taken = 0
+        self._given = 0
+        self._skip = self._latency_cells * self._cell
+        self._deepest = 0.0
+        self._sum_db = 0.0
+        self._curve = array("f")
+
+    @property
+    def latency(self) -> int:
+        """How many samples more than it has returned the limiter may have taken, at most."""
+        return self._latency_cells * self._cell + self._block
+
+    def process(self, block: np.ndarray) -> NDArray[np.float32]:
+        """Take the next samples and return those that are done (may be none).
+
+        Args:
+            block: float samples of shape (channels, samples), any number.
+
+        Raises:
+            ValueError: a value that is not finite, or another number of channels.
+        """
+        channels = self._input.shape[0]
+        if block.ndim != 2 or block.shape[0] != channels:
+            raise ValueError(f"samples must have shape ({channels}, n), not {block.shape}")
+        self._refuse_not_finite(block)
+        count = block.shape[1]
+        self._taken += count
+        done = []
+        at = 0
+        while at < count:
+            step = min(self._block - self._filled, count - at)
+            to = self._kept + self._filled
+            self._input[:, to : to + step] = block[:, at : at + step]
+            self._filled += step
+            at += step
+            if self._filled == self._block:
+                done.append(self._limit())
+                self._filled = 0
+        return self._joined(done)
+
+    def flush(self) -> NDArray[np.float32]:
+        """Return the samples still inside; the stream is over."""
+        done = []
+        while self._given < self._taken:
+            self._input[:, self._kept + self._filled :] = 0
+            out = self._limit()
+            self._filled = 0
+            excess = max(0, self._given - self._taken)
+            self._given -= excess
+            done.append(out[:, : out.shape[1] - excess])
+        return self._joined(done)
+
+    def reduction(self) -> Reduction:
+        """Say what has been done so far (to the whole stream, once it is flushed)."""
+        cells = len(self._curve) * _CELLS
+        return Reduction(
+            max_db=self._deepest,
+            mean_db=self._sum_db / cells if cells else 0.0,
+            step_s=self._block / self._rate,
+            curve_db=np.array(self._curve, dtype=np.float32),
+        )
+
+    def _joined(self, parts: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+        if len(parts) == 1:
+            return parts[0]
+        return np.concatenate([np.empty((self._input.shape[0], 0), np.float32), *parts], axis=1)
+
+    def _refuse_not_finite(self, block: np.ndarray) -> None:
+        if not block.size or math.isfinite(float(block.max()) - float(block.min())):
+            return
+        bad = ~np.isfinite(block)
+        at = int(bad.any(axis=0).argmax())
+        channel = int(bad[:, at].argmax())
+        raise ValueError(
+            f"sample {float(block[channel, at])!r} in channel {channel} at "
+            f"{(self._taken + at) / self._rate:.6f} s is not audio: samples must be finite"
+        )
+
+    def _limit(self) -> NDArray[np.float32]:
+        """Limit one internal block; returns what is done, in an array of its own."""
+        gain = self._gain(self._envelope())
+        out = self._input[:, _TAPS : _TAPS + self._block].copy()
+        if gain is not None:
+            out *= gain
+        self._input[:, : self._kept] = self._input[:, self._block :].copy()
+        dropped = min(self._skip, out.shape[1])  # the silence before the first sample
+        self._skip -= dropped
+        self._given += out.shape[1] - dropped
+        return out[:, dropped:]
+
+    def _envelope(self) -> NDArray[np.float64]:
+        """True peak of each new cell over all channels; 0 where it cannot reach the ceiling."""
+        cell = self._cell
+        first = self._kept - self._after * cell - (_TAPS // 2 - 1)
+        width = cell + _TAPS - 1
+        peaks = np.zeros(_CELLS)
+        for channel in self._input:
+            x = channel[first : first + self._block + _TAPS - 1]
+            if self._bound * max(float(x.max()), -float(x.min())) <= self._ceiling:
+                continue
+            windows = sliding_window_view(x, width)[::cell]
+            # Local maxima: of each cell, then of the cells that its interpolators look at.
+            size = np.abs(x)
+            inside = size[: self._block].reshape(-1, cell).max(axis=1)
+            inside = np.append(inside, size[self._block :].max())
+            reach = sliding_window_view(
+                np.pad(inside, (0, self._look)), self._look + 1
+            ).max(axis=1)[:_CELLS]
+            loud = np.flatnonzero(self._bound * reach > self._ceiling)
+            for i in range(0, loud.size, _ROWS):
+                chosen = loud[i : i + _ROWS]
+                values = windows[chosen] @ self._matrix
+                found = np.maximum(values.max(axis=1), -values.min(axis=1))
+                peaks[chosen] = np.maximum(peaks[chosen], found)
+        return peaks
+
+    def _gain(self, peaks: NDArray[np.float64]) -> NDArray[np.float32] | None:
+        """Gain of each sample, shape (block,), from the peaks of cells; None where it is 1."""
+        allowed = self._ceiling / np.maximum(peaks, self._ceiling)
+        window = np.concatenate([self._allowed, allowed])
+        self._allowed = window[_CELLS:]
+        idle = self._reduction == 0.0 and bool((self._released == 1.0).all())
+        if idle and bool((self._smoothed == 1.0).all()) and bool((window == 1.0).all()):
+            self._curve.append(0.0)
+            return None
+
+        lowest = sliding_window_view(window, self._window).min(axis=1)
+        # d[k] = max(1 - lowest[k], decay * d[k-1]) as one running maximum.
+        scaled = np.concatenate([[self._reduction], 1 - lowest]) / self._powers
+        reduction = (np.maximum.accumulate(scaled) * self._powers)[1:]
+        reduction[reduction < _NOTHING] = 0.0
+        self._reduction = float(reduction[-1])
+        released = np.concatenate([self._released, 1 - reduction])
+        self._released = released[_CELLS:]
+        smoothed = np.convolve(released, self._smoothing, mode="valid")
+        curve = np.concatenate([self._smoothed, smoothed])
+        self._smoothed = curve[_CELLS:]
+
+        db = -20 * np.log10(np.minimum(smoothed, 1.0))
+        self._deepest = max(self._deepest, float(db.max()))
+        self._sum_db += float(db.sum())
+        self._curve.append(float(db.max()))
+        weights = sliding_window_view(curve, 4)[:_CELLS].astype(np.float32)
+        return (weights @ _spline(self._cell)).reshape(-1)

@@ -1,0 +1,1 @@
+"""The room of what was made and what it cost (`catalog`, `report`)."""

@@ -1,0 +1,1 @@
+"""The room of the shots of a video, stills and looks (`scenes`, `frames`, `look`)."""

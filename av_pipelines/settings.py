@@ -1,0 +1,188 @@
+"""Settings: one pydantic model per asset, and how recipe, sidecar and run config fill it.
+
+Order of precedence: defaults < recipe < sidecar < run config (or ``--set``). What is wrong is
+said once, by ``SettingsError``: which file, which key, what was given, what is allowed.
+Here: the models' base class, recipes, sidecars, merging. Not here: any asset's own settings.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, ClassVar, Self, cast
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+Values = Mapping[str, Any]
+"""Settings of one asset, by name, as they were given."""
+
+
+class SettingsError(ValueError):
+    """Something given is not allowed; the message names where, the key, the value, what is."""
+
+
+class Settings(BaseModel):
+    """Base of every asset's settings: immutable, and unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    neutral: ClassVar[frozenset[str]] = frozenset()
+    """Fields that cannot change what comes out (threads, limits): left out of the version."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings that the version is a hash of."""
+        return self.model_dump(mode="json", exclude=set(self.neutral))
+
+    @classmethod
+    def merged(cls, asset: str, *layers: tuple[str, Values]) -> Self:
+        """Lay settings over each other, the later ones on top.
+
+        Args:
+            asset: the asset's name, for messages.
+            layers: (where they come from, the values), lowest first.
+
+        Raises:
+            SettingsError: naming the layer that holds the wrong value.
+        """
+        values: dict[str, Any] = {}
+        origin: dict[str, str] = {}
+        for where, layer in layers:
+            values.update(layer)
+            origin.update(dict.fromkeys(layer, where))
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            lines = [_line(asset, cls, origin, item) for item in error.errors()]
+            raise SettingsError("\n".join(lines)) from None
+
+
+def _line(asset: str, model: type[Settings], origin: Mapping[str, str], item: ErrorDetails) -> str:
+    name = str(item["loc"][0]) if item["loc"] else ""
+    where = origin.get(name, "the settings")
+    key = ".".join([asset, *map(str, item["loc"])])
+    if item["type"] == "extra_forbidden":
+        return f"{where}: unknown setting {key}; allowed: {', '.join(sorted(model.model_fields))}"
+    said = item["msg"].removeprefix("Value error, ")
+    return f"{where}: {key} = {item['input']!r}: {said[:1].lower()}{said[1:]}"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Named settings: which assets a file gets, and how."""
+
+    name: str
+    where: str
+    """The file it was read from, for messages."""
+    description: str
+    assets: tuple[str, ...]
+    """Assets to make; empty means every asset that applies."""
+    settings: Mapping[str, Values]
+
+
+class Recipes:
+    """The recipes at hand: those that ship, and ``<store>/recipes/*.toml``, which win.
+
+    Args:
+        own: the folder of the user's recipes; need not exist.
+        assets: name → settings model of every asset a recipe may speak of.
+    """
+
+    def __init__(self, own: Path, assets: Mapping[str, type[Settings]]) -> None:
+        self._own = own
+        self._assets = assets
+
+    def names(self) -> list[str]:
+        """Return all names, sorted."""
+        shipped = resources.files("av_pipelines.recipes").iterdir()
+        found = [*(Path(entry.name) for entry in shipped), *self._own.glob("*.toml")]
+        return sorted({path.stem for path in found if path.suffix == ".toml"})
+
+    def get(self, name: str) -> Recipe:
+        """Read and check a recipe; SettingsError names the file and what is allowed."""
+        own = self._own / f"{name}.toml"
+        shipped = resources.files("av_pipelines.recipes").joinpath(f"{name}.toml")
+        if own.is_file():
+            where, text = str(own), own.read_text("utf-8")
+        elif name in self.names():
+            where, text = f"built-in recipe {name}", shipped.read_text("utf-8")
+        else:
+            raise SettingsError(
+                f"there is no recipe {name!r}; there are: {', '.join(self.names())}. "
+                f"A new one is a file {own}"
+            )
+        data = parse_toml(text, where)
+        description = data.pop("description", "")
+        assets = data.pop("assets", [])
+        if not isinstance(assets, list) or not all(a in self._assets for a in assets):
+            raise SettingsError(f"{where}: assets = {assets!r}; allowed: {sorted(self._assets)}")
+        settings = check_tables(data, where, self._assets)
+        return Recipe(name, where, str(description), tuple(assets), settings)
+
+
+SIDECAR_SUFFIX = ".toml"
+
+
+def sidecar_of(media: Path) -> Path:
+    """Return where a file's sidecar would be: ``song.mp3.toml`` beside ``song.mp3``."""
+    return media.with_name(media.name + SIDECAR_SUFFIX)
+
+
+def read_sidecar(media: Path, assets: Mapping[str, type[Settings]]) -> dict[str, Values]:
+    """Read the settings beside a media file: asset → values; empty when there is no sidecar."""
+    path = sidecar_of(media)
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        return {}
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: not UTF-8 text ({error.reason})") from None
+    return check_tables(parse_toml(text, str(path)), str(path), assets)
+
+
+def parse_toml(text: str, where: str) -> dict[str, Any]:
+    """Parse TOML; SettingsError names the place."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{where}: not TOML: {error}") from None
+
+
+def check_tables(
+    data: Mapping[str, Any], where: str, assets: Mapping[str, type[Settings]]
+) -> dict[str, Values]:
+    """Check that tables are named after assets and hold settings these know and allow."""
+    for asset, values in data.items():
+        if asset not in assets:
+            raise SettingsError(
+                f"{where}: unknown asset [{asset}]; allowed: {', '.join(sorted(assets))}"
+            )
+        if not isinstance(values, dict):
+            raise SettingsError(f"{where}: {asset} = {values!r}: a table [{asset}] is expected")
+        assets[asset].merged(asset, (where, values))
+    return cast("dict[str, Values]", dict(data))
+
+
+def parse_assignments(
+    assignments: list[str], assets: Mapping[str, type[Settings]]
+) -> dict[str, dict[str, Any]]:
+    """Read ``asset.key=value`` pairs of ``--set``; values as in TOML, else plain text."""
+    tables: dict[str, dict[str, Any]] = {}
+    for text in assignments:
+        name, equals, value = text.partition("=")
+        asset, dot, key = name.strip().partition(".")
+        if not (equals and dot and key):
+            raise SettingsError(f"--set {text}: give it as asset.key=value")
+        tables.setdefault(asset, {})[key.strip()] = _toml_value(value.strip())
+    check_tables(tables, "--set", assets)
+    return tables
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
+        return text

@@ -1,0 +1,1 @@
+"""The room of music made from a prompt (`track`)."""

@@ -1,0 +1,1 @@
+"""The room of what is said, and when (`transcript`)."""

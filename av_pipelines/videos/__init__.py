@@ -1,0 +1,1 @@
+"""The room of projects put together (`timeline`, `video`, `cutdowns`)."""

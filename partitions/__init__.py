@@ -1,0 +1,1 @@
+"""What things are made for: media, and the keys they are known by."""

@@ -1,0 +1,1 @@
+"""What makers are given: store, ledger, models, rates and meters."""

@@ -1,0 +1,269 @@
+"""The store: the one folder that holds everything, and the only module that knows its layout.
+
+Here: finding, staging, publishing, linking, quarantining: each a step that is either not done
+or done whole, whatever dies in between. Not here: what is in an artifact, or who makes it.
+Everything else asks a ``Store``: to keep artifacts in object storage, write another one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from partitions.keys import is_key
+from resources.manifest import FileRef, Manifest, MediaRecord, Quarantine
+
+MANIFEST = "manifest.json"
+_LOCK_SHARDS = 3  # hex digits of a version: at most 4096 lock files an asset, never removed
+
+R = TypeVar("R", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A published folder of files and its manifest."""
+
+    dir: Path
+    manifest: Manifest
+
+    @property
+    def version(self) -> str:
+        """The version that it is found by."""
+        return self.manifest.version
+
+    def file(self, name: str) -> Path:
+        """Path of one of its files; KeyError when the manifest does not list it."""
+        if not any(f.name == name for f in self.manifest.files):
+            raise KeyError(f"{self.manifest.asset} {self.version[:12]} has no file {name}")
+        return self.dir / name
+
+    def first(self, *names: str) -> Path:
+        """Path of the first of these files that it has; KeyError when it has none."""
+        have = {f.name for f in self.manifest.files}
+        for name in names:
+            if name in have:
+                return self.dir / name
+        raise KeyError(f"{self.manifest.asset} {self.version[:12]} has none of {', '.join(names)}")
+
+
+class Store:
+    """A folder with ``inbox artifacts library quarantine ledger reports`` (DESIGN §2).
+
+    Args:
+        root: the folder; made when something is first written.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(os.path.abspath(root))  # noqa: PTH100 - resolve() would follow links
+        self.inbox = self.root / "inbox"
+        self.artifacts = self.root / "artifacts"
+        self.library = self.root / "library"
+        self.quarantine_dir = self.root / "quarantine"
+        self.ledger_dir = self.root / "ledger"
+        self.reports = self.root / "reports"
+        self._staging = self.artifacts / ".staging"
+        self._locks = self.artifacts / ".locks"
+
+    # ------------------------------------------------------------------ artifacts
+
+    def find(self, asset: str, version: str) -> Artifact | None:
+        """Return the published artifact of this version, if there is one."""
+        folder = self.artifacts / asset / version
+        manifest = _read(folder / MANIFEST, Manifest)
+        return Artifact(folder, manifest) if manifest else None
+
+    def current(self, key: str, asset: str) -> Artifact | None:
+        """Return the artifact that ``library/<key>/<asset>`` points at, if there is one."""
+        link = self._library(key) / asset
+        try:
+            version = link.readlink().name
+        except OSError:
+            return None
+        return self.find(asset, version)
+
+    @contextlib.contextmanager
+    def stage(self) -> Iterator[Path]:
+        """Give an empty folder on the artifacts' file system; what is left in it is removed.
+
+        The folder is locked as long as its process lives: ``sweep`` removes what the dead left.
+        """
+        name = uuid.uuid4().hex
+        box = self._staging / f".{name}"  # not seen by sweep() until it is locked
+        box.mkdir(parents=True)
+        try:
+            with _locked(box / ".alive"):
+                box = box.rename(self._staging / name)
+                work = box / "files"
+                work.mkdir()
+                yield work
+        finally:
+            shutil.rmtree(box, ignore_errors=True)
+
+    def publish(self, staged: Path, manifest: Manifest) -> Artifact:
+        """Make a staged folder visible as an artifact, whole and on disk, or not at all.
+
+        When another process published the same version meanwhile, that one is returned.
+        """
+        _write(staged / MANIFEST, manifest, sync=False)
+        for path in sorted(staged.rglob("*")):
+            if not path.is_symlink():
+                _fsync(path)
+        _fsync(staged)
+        folder = self.artifacts / manifest.asset / manifest.version
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            staged.rename(folder)
+        except OSError:
+            there = self.find(manifest.asset, manifest.version)
+            if there is None:
+                raise
+            return there
+        _fsync(folder.parent)
+        return Artifact(folder, manifest)
+
+    @contextlib.contextmanager
+    def making(self, name: str, version: str) -> Iterator[None]:
+        """Let one process at a time make a version; the others wait and then find it made."""
+        self._locks.mkdir(parents=True, exist_ok=True)
+        with _locked(self._locks / f"{name}-{version[:_LOCK_SHARDS]}"):
+            yield
+
+    def sweep(self) -> int:
+        """Remove staging folders whose process died; return how many there were."""
+        removed = 0
+        for box in self._staging.glob("[!.]*"):
+            with contextlib.suppress(BlockingIOError, FileNotFoundError):
+                with _locked(box / ".alive", wait=False):
+                    shutil.rmtree(box, ignore_errors=True)
+                    removed += 1
+        return removed
+
+    # ------------------------------------------------------------------ library
+
+    def link(self, key: str, artifact: Artifact) -> None:
+        """Make an artifact the current one of a media: ``library/<key>/<asset>``."""
+        folder = self._library(key)
+        folder.mkdir(parents=True, exist_ok=True)
+        target = Path(os.path.relpath(artifact.dir, folder))
+        link = folder / artifact.manifest.asset
+        with contextlib.suppress(OSError):
+            if link.readlink() == target:
+                return
+        fresh = folder / f".{link.name}-{uuid.uuid4().hex}"
+        fresh.symlink_to(target)
+        fresh.replace(link)
+
+    def unlink(self, key: str, asset: str) -> None:
+        """Forget the current artifact of a media; the artifact itself stays."""
+        (self._library(key) / asset).unlink(missing_ok=True)
+
+    def media(self, key: str) -> MediaRecord | None:
+        """Return what is known of a media, or None."""
+        return _read(self._library(key) / "media.json", MediaRecord)
+
+    def save_media(self, record: MediaRecord) -> None:
+        """Write what is known of a media."""
+        folder = self._library(record.key)
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder / "media.json", record)
+
+    def _library(self, key: str) -> Path:
+        if not is_key(key):
+            raise ValueError(f"{key!r} is not a partition key of this project")
+        return self.library / key
+
+    # ------------------------------------------------------------------ quarantine
+
+    def quarantine(self, record: Quarantine, file: Path | None) -> Quarantine:
+        """Put a refused file aside with the reason; ``file`` is moved there unless None."""
+        folder = self.quarantine_dir / record.key
+        folder.mkdir(parents=True, exist_ok=True)
+        if file is not None and file.exists():
+            shutil.move(file, folder / file.name)
+            record = record.model_copy(update={"kept": file.name})
+        _write(folder / "reason.json", record)
+        return record
+
+    def quarantined(self, key: str) -> Quarantine | None:
+        """Return why a media was refused, or None."""
+        return _read(self.quarantine_dir / key / "reason.json", Quarantine)
+
+    def release(self, key: str) -> None:
+        """Take a media out of quarantine: its file was accepted after all."""
+        (self.quarantine_dir / key / "reason.json").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a refused file that is kept there stays
+            (self.quarantine_dir / key).rmdir()
+
+
+def describe_files(folder: Path) -> tuple[FileRef, ...]:
+    """List the files below a folder with size and SHA-256, sorted by name."""
+    return tuple(
+        FileRef(
+            name=path.relative_to(folder).as_posix(), bytes=path.stat().st_size, sha256=sha256(path)
+        )
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != MANIFEST
+    )
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Write a file so that it is there whole or not at all, also after a power cut."""
+    fresh = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
+    with fresh.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+    _fsync(path.parent)
+
+
+def _write(path: Path, record: BaseModel, *, sync: bool = True) -> None:
+    data = record.model_dump_json(indent=1).encode()
+    if sync:
+        write_durably(path, data)
+    else:
+        path.write_bytes(data)
+
+
+def _read(path: Path, kind: type[R]) -> R | None:
+    try:
+        data = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return kind.model_validate_json(data)
+
+
+def _fsync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def _locked(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold an exclusive ``flock``: the kernel drops it when the process ends, however it ends."""
+    flags = os.O_RDWR | (os.O_CREAT if wait else 0)
+    handle = os.open(path, flags, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
+    finally:
+        os.close(handle)

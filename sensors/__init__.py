@@ -1,0 +1,1 @@
+"""When things are made: watch folders and schedules."""
