@@ -285,7 +285,9 @@ def doctor(*, store: Store = None, json: Json = False) -> int:
 
 @app.command
 def sql(
-    query: Annotated[str, Parameter(help='Such as "select asset, sum(cpu_s) from costs group by 1"')],
+    query: Annotated[
+        str, Parameter(help='Such as "select asset, sum(cpu_s) from costs group by 1"')
+    ],
     /,
     *,
     store: Store = None,
@@ -342,5 +344,3 @@ def report(
 
         webbrowser.open(path.as_uri())
     return DONE
-
-

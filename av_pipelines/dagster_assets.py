@@ -69,7 +69,7 @@ def media_asset(maker: Maker) -> dg.AssetsDefinition:
         outcomes: list[Outcome] = []
         for partition in context.partition_keys:
             done = make(
-                studio.open(),
+                opened,
                 maker,
                 partition,
                 selected=sorted(selected),
@@ -129,7 +129,9 @@ def _report(context: dg.AssetExecutionContext, outcome: Outcome) -> None:
                 "dagster/code_version": manifest.code_version,
                 **{
                     # Dagster hashes the versions of the upstream partitions, also of a single one
-                    f"dagster/input_data_version/{ref.asset}": sha256(ref.version.encode()).hexdigest()
+                    f"dagster/input_data_version/{ref.asset}": sha256(
+                        ref.version.encode()
+                    ).hexdigest()
                     for ref in manifest.inputs
                 },
             },

@@ -98,7 +98,9 @@ def _prices(studio: Studio) -> str:
 
     rates = load_rates(studio.store.root)
     if rates.cpu_hour_usd is None:
-        return f"not set: costs are unpriced; fill in {studio.store.root / 'rates.toml'} to see money"
+        return (
+            f"not set: costs are unpriced; fill in {studio.store.root / 'rates.toml'} to see money"
+        )
     return f"{rates.cpu_hour_usd} USD a core hour"
 
 

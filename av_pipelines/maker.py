@@ -1,9 +1,9 @@
-"""The one way anything is made: settings, version, reuse, staging, metering, verifying,
-publishing, linking, ledger, and one file's failure kept to that file.
+"""The one way anything is made: from settings to a published artifact and a ledger record.
 
 A room gives a ``Maker``: its products and a plain function that fills folders. ``make`` does the
-rest, for one media at a time. Nothing here knows Dagster (``dagster_assets`` does) or what any
-asset is about.
+rest for one media at a time: settings, version, reuse, staging, metering, verifying, publishing,
+linking, ledger, and one file's failure kept to that file. Nothing here knows Dagster
+(``dagster_assets`` does) or what any asset is about.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Choice:
     """What the maker needs to use it, such as a model's folder."""
 
 
-class Refused(Exception):  # noqa: N818 - the field's word; it is an outcome more than an error
+class Refused(Exception):
     """A file that must go to quarantine.
 
     Args:
@@ -139,7 +139,7 @@ class Outcome:
     key: str
     artifact: Artifact | None = None
     reason: str | None = None
-    cost: Cost = Cost()
+    cost: Cost = field(default_factory=Cost)
     retryable: bool = False
     """A failure that may get better by itself: memory, disk, network, a busy device."""
 
@@ -186,7 +186,7 @@ class Studio:
 # ---------------------------------------------------------------------- making
 
 
-class _Missing(Exception):  # noqa: N818 - becomes a Skip
+class _Missing(Exception):
     """An input is not there."""
 
 
@@ -411,8 +411,8 @@ class _Making:
             facts.setdefault("realtime_factor", round(duration / cost.wall_s, 2))
         degraded = "; ".join(filter(None, [choice and choice.degraded, made.degraded])) or None
         files = describe_files(folder)
-        if any(f.bytes == 0 for f in files) or not files:
-            raise ValueError(f"{product.name}: an empty file came out: {[f.name for f in files]}")
+        if not files:
+            raise ValueError(f"{product.name}: no file came out")
         manifest = Manifest(
             asset=product.name,
             partition=self.key,

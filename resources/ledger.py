@@ -88,10 +88,10 @@ def schema() -> pa.Schema:
     file = pa.struct({"name": text, "bytes": pa.int64(), "sha256": text})
     texts = ("id", "event", "asset", "partition", "reason", "recipe", "origin", "run_id", "version")
     texts += ("code_version", "settings", "engine", "model", "model_sha256", "device", "degraded")
-    fields: dict[str, pa.DataType] = {name: text for name in texts}
+    fields: dict[str, pa.DataType] = dict.fromkeys(texts, text)
     fields |= {"ts": pa.timestamp("us", tz="UTC"), "facts": text}
     fields |= {"inputs": pa.list_(ref), "files": pa.list_(file), "bytes": pa.int64()}
-    fields |= {name: number for name in ("duration_s", "realtime_factor", "wall_s", "cpu_s")}
+    fields |= dict.fromkeys(("duration_s", "realtime_factor", "wall_s", "cpu_s"), number)
     fields |= {"gpu_s": number, "usd": number, "peak_rss_bytes": pa.int64()}
     fields |= {"gpu_peak_bytes": pa.int64()}
     return pa.schema(list(fields.items()))

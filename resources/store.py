@@ -142,10 +142,12 @@ class Store:
         """Remove staging folders whose process died; return how many there were."""
         removed = 0
         for box in self._staging.glob("[!.]*"):
-            with contextlib.suppress(BlockingIOError, FileNotFoundError):
-                with _locked(box / ".alive", wait=False):
-                    shutil.rmtree(box, ignore_errors=True)
-                    removed += 1
+            with (
+                contextlib.suppress(BlockingIOError, FileNotFoundError),
+                _locked(box / ".alive", wait=False),
+            ):
+                shutil.rmtree(box, ignore_errors=True)
+                removed += 1
         return removed
 
     # ------------------------------------------------------------------ library

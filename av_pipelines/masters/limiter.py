@@ -35,7 +35,7 @@ _CELLS = 1024  # cells in an internal block
 _CELL_HZ = 3000  # about as many cells in a second
 _TAPS = 32  # of the interpolators, per phase
 _PHASES = 16  # interpolated values per sample interval: within 0.03 dB of the peak at 0.45 fs
-_ROWS = 128  # cells in one matrix product; what it makes stays in the processor's cache
+_AT_ONCE = 256  # samples in one matrix product: small enough that BLAS stays on this thread
 
 # The limiter aims this far under the ceiling, for what lies between the phases and for the small
 # side bands of a moving gain.
@@ -51,8 +51,7 @@ def _interpolators(cell: int) -> tuple[NDArray[np.float32], float]:
     BS.1770-5 Annex 2 leaves the interpolation filter open, and meters differ close to half the
     sample rate. What must hold on every meter is limited by two of them: a windowed sinc that is
     flat to 0.44 of the sample rate (Kaiser, beta 6: the one of ``media.loudness``) and a softer one
-    (Kaiser, beta 9, cut-off 0.97 of half the sample rate: the default of FFmpeg's resampler, on
-    which its ``ebur128`` meter rests).
+    (Kaiser, beta 9: the default of FFmpeg's resampler, on which its ``ebur128`` meter rests).
 
     Returns:
         (cell + taps - 1, 2 * phases * cell) matrix: samples from 15 before the cell to 16 after
@@ -60,11 +59,11 @@ def _interpolators(cell: int) -> tuple[NDArray[np.float32], float]:
     """
     at = np.arange(_TAPS)
     filters = []
-    for beta, cutoff in ((6.0, 1.0), (9.0, 0.97)):
+    for beta in (6.0, 9.0):
         for phase in range(_PHASES):
             away = at - (_TAPS // 2 - 1 + phase / _PHASES)
             window = np.i0(beta * np.sqrt(np.clip(1 - (2 * away / _TAPS) ** 2, 0, None)))
-            h = np.sinc(cutoff * away) * window
+            h = np.sinc(away) * window
             filters.append(h / h.sum())
     matrix = np.zeros((cell + _TAPS - 1, cell, len(filters)))
     for start in range(cell):
@@ -145,6 +144,7 @@ class TruePeakLimiter:
         # Cells between a cell's first sample and the moment its gain can be known: what the
         # interpolators look ahead, the minimum's window, and the spline's reach.
         self._after = -(-(_TAPS // 2) // self._cell)
+        self._look = (self._cell + _TAPS - 2) // self._cell  # cells an interpolator reaches into
         self._latency_cells = self._after + smooth + 3
         # Input: samples that interpolators or output still need, then room for one block.
         self._kept = self._latency_cells * self._cell + _TAPS
@@ -158,7 +158,7 @@ class TruePeakLimiter:
 
         self._taken = 0
         self._given = 0
-        self._skip = self._latency_cells * self._cell
+        self._next_cell = -self._latency_cells  # first cell of the next block that comes out
         self._deepest = 0.0
         self._sum_db = 0.0
         self._curve = array("f")
@@ -201,16 +201,13 @@ class TruePeakLimiter:
         done = []
         while self._given < self._taken:
             self._input[:, self._kept + self._filled :] = 0
-            out = self._limit()
+            done.append(self._limit())
             self._filled = 0
-            excess = max(0, self._given - self._taken)
-            self._given -= excess
-            done.append(out[:, : out.shape[1] - excess])
         return self._joined(done)
 
     def reduction(self) -> Reduction:
         """Say what has been done so far (to the whole stream, once it is flushed)."""
-        cells = len(self._curve) * _CELLS
+        cells = -(-self._given // self._cell)
         return Reduction(
             max_db=self._deepest,
             mean_db=self._sum_db / cells if cells else 0.0,
@@ -236,15 +233,23 @@ class TruePeakLimiter:
 
     def _limit(self) -> NDArray[np.float32]:
         """Limit one internal block; returns what is done, in an array of its own."""
-        gain = self._gain(self._envelope())
-        out = self._input[:, _TAPS : _TAPS + self._block].copy()
+        # Which of the cells that come out hold samples of the stream: not the silence put before
+        # and after it.
+        first = max(0, -self._next_cell)
+        stop = min(_CELLS, -(-self._taken // self._cell) - self._next_cell)
+        peaks = self._envelope()
+        if self._next_cell == -self._latency_cells:
+            self._raise_at_start(peaks)
+        gain = self._gain(peaks, slice(first, stop))
+        start = _TAPS + first * self._cell
+        count = min(self._block - first * self._cell, self._taken - self._given)
+        out = self._input[:, start : start + count].copy()
         if gain is not None:
-            out *= gain
+            out *= gain[first * self._cell :][:count]
         self._input[:, : self._kept] = self._input[:, self._block :].copy()
-        dropped = min(self._skip, out.shape[1])  # the silence before the first sample
-        self._skip -= dropped
-        self._given += out.shape[1] - dropped
-        return out[:, dropped:]
+        self._next_cell += _CELLS
+        self._given += count
+        return out
 
     def _envelope(self) -> NDArray[np.float64]:
         """True peak of each new cell over all channels; 0 where it cannot reach the ceiling."""
@@ -261,24 +266,52 @@ class TruePeakLimiter:
             size = np.abs(x)
             inside = size[: self._block].reshape(-1, cell).max(axis=1)
             inside = np.append(inside, size[self._block :].max())
-            reach = sliding_window_view(
-                np.pad(inside, (0, self._look)), self._look + 1
-            ).max(axis=1)[:_CELLS]
+            reach = sliding_window_view(np.pad(inside, (0, self._look)), self._look + 1).max(
+                axis=1
+            )[:_CELLS]
             loud = np.flatnonzero(self._bound * reach > self._ceiling)
-            for i in range(0, loud.size, _ROWS):
-                chosen = loud[i : i + _ROWS]
-                values = windows[chosen] @ self._matrix
-                found = np.maximum(values.max(axis=1), -values.min(axis=1))
-                peaks[chosen] = np.maximum(peaks[chosen], found)
+            rows = max(1, _AT_ONCE // cell)
+            for i in range(0, loud.size, rows):
+                chosen = loud[i : i + rows]
+                peaks[chosen] = np.maximum(peaks[chosen], self._highest(windows[chosen]))
         return peaks
 
-    def _gain(self, peaks: NDArray[np.float64]) -> NDArray[np.float32] | None:
-        """Gain of each sample, shape (block,), from the peaks of cells; None where it is 1."""
+    def _raise_at_start(self, peaks: NDArray[np.float64]) -> None:
+        """Count the peaks of the first cells also as they are with the stream mirrored before it.
+
+        A stream may start in the middle of a wave. Meters and converters put silence before it, or
+        mirror it there (FFmpeg's resampler); between the first samples that gives other peaks.
+        """
+        cell, history = self._cell, _TAPS // 2 - 1
+        cells = -(-history // cell)
+        start = self._input[:, self._kept :]
+        mirrored = np.concatenate([start[:, history:0:-1], start], axis=1)
+        for channel in mirrored:
+            x = channel[: cells * cell + _TAPS - 1]
+            windows = sliding_window_view(x, cell + _TAPS - 1)[::cell]
+            new = slice(self._after, self._after + cells)
+            peaks[new] = np.maximum(peaks[new], self._highest(windows))
+
+    def _highest(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Highest interpolated value in each window of samples: (n, cell + taps - 1) → (n,)."""
+        values = windows @ self._matrix
+        return np.maximum(values.max(axis=1), -values.min(axis=1))
+
+    def _gain(self, peaks: NDArray[np.float64], heard: slice) -> NDArray[np.float32] | None:
+        """Turn the peaks of new cells into the gain of the samples that come out.
+
+        Args:
+            peaks: as ``_envelope`` gives them.
+            heard: which of the cells that come out belong to the stream.
+
+        Returns:
+            Shape (block,); None where it is 1 throughout.
+        """
         allowed = self._ceiling / np.maximum(peaks, self._ceiling)
         window = np.concatenate([self._allowed, allowed])
         self._allowed = window[_CELLS:]
-        idle = self._reduction == 0.0 and bool((self._released == 1.0).all())
-        if idle and bool((self._smoothed == 1.0).all()) and bool((window == 1.0).all()):
+        before = (window, self._released, self._smoothed)
+        if self._reduction == 0.0 and all(bool((part == 1.0).all()) for part in before):
             self._curve.append(0.0)
             return None
 
@@ -290,13 +323,15 @@ class TruePeakLimiter:
         self._reduction = float(reduction[-1])
         released = np.concatenate([self._released, 1 - reduction])
         self._released = released[_CELLS:]
-        smoothed = np.convolve(released, self._smoothing, mode="valid")
-        curve = np.concatenate([self._smoothed, smoothed])
-        self._smoothed = curve[_CELLS:]
+        smoothed = np.concatenate(
+            [self._smoothed, np.convolve(released, self._smoothing, mode="valid")]
+        )
+        self._smoothed = smoothed[_CELLS:]
 
-        db = -20 * np.log10(np.minimum(smoothed, 1.0))
-        self._deepest = max(self._deepest, float(db.max()))
+        db = -20 * np.log10(smoothed[1:-2][heard])
+        deepest = float(db.max(initial=0.0))
+        self._deepest = max(self._deepest, deepest)
         self._sum_db += float(db.sum())
-        self._curve.append(float(db.max()))
-        weights = sliding_window_view(curve, 4)[:_CELLS].astype(np.float32)
+        self._curve.append(deepest)
+        weights = sliding_window_view(smoothed, 4).astype(np.float32)
         return (weights @ _spline(self._cell)).reshape(-1)

@@ -87,7 +87,7 @@ def read_blocks(
         stream.thread_type = "AUTO"
         rate = sample_rate or stream.rate
         resampler = av.AudioResampler(
-            format="fltp",
+            format="flt",  # interleaved: PyAV reads past the planes of 8-channel planar frames
             layout=layout or stream.layout,
             rate=rate,
             frame_size=max(1, round(block_s * rate)),
@@ -95,7 +95,8 @@ def read_blocks(
         skip = round(start_s * rate)
         left = None if duration_s is None else round(duration_s * rate)
         for frame in _resampled(container, stream, resampler):
-            block = cast("np.ndarray", frame.to_ndarray())
+            interleaved = cast("np.ndarray", frame.to_ndarray())
+            block = np.ascontiguousarray(interleaved.reshape(frame.samples, -1).T)
             if skip:
                 dropped = min(skip, block.shape[1])
                 skip -= dropped
@@ -131,6 +132,7 @@ class AudioWriter:
         bit_depth: of integer samples for ``flac``: 16 or 24.
         bit_rate: in bit/s for lossy codecs.
         options: further encoder options.
+        container_options: further options of the container, such as ``{"rf64": "auto"}``.
         tags: container metadata, such as ``{"title": "…"}``.
     """
 
@@ -144,12 +146,14 @@ class AudioWriter:
         bit_depth: int = 24,
         bit_rate: int | None = None,
         options: Mapping[str, str] | None = None,
+        container_options: Mapping[str, str] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        self._container = av.open(str(path), "w")
+        self._container = av.open(str(path), "w", container_options=dict(container_options or {}))
         self._container.metadata.update(tags or {})
         self._stream = cast(
-            "AudioStream", self._container.add_stream(codec, rate=sample_rate, options=dict(options or {}))
+            "AudioStream",
+            self._container.add_stream(codec, rate=sample_rate, options=dict(options or {})),
         )
         context: AudioCodecContext = self._stream.codec_context
         context.layout = layout
@@ -165,8 +169,9 @@ class AudioWriter:
         """Append float samples of shape (channels, samples)."""
         import av.audio.frame
 
+        interleaved = np.asarray(block, dtype=np.float32).T.reshape(1, -1)
         frame = av.audio.frame.AudioFrame.from_ndarray(
-            np.ascontiguousarray(block, dtype=np.float32), format="fltp", layout=self._layout
+            np.ascontiguousarray(interleaved), format="flt", layout=self._layout
         )
         frame.sample_rate = self._rate
         self.write_frame(frame)

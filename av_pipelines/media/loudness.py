@@ -547,10 +547,10 @@ class LoudnessMeter:
     channels).
 
     True peak is read from 4x oversampling at every rate, with silence before and after the stream.
-    Like any 4x meter it can read a tone at a quarter of the sample rate 0.17 dB low, and one near
-    half of it 0.7 dB low. Loudness uses whole 10 ms spans and, for
-    gating, whole 100 ms hops: what is left at the end of a stream of 0.4 s or more does not count,
-    as the Recommendation asks for gating.
+    Like any 4x meter it can read a tone locked to the sample rate low: by up to 0.17 dB at a
+    quarter of that rate and 0.3 dB at a third. Loudness uses whole 10 ms spans and, for gating,
+    whole 100 ms hops: what is left at the end of a stream of 0.4 s or more does not count, as the
+    Recommendation asks for gating.
 
     Memory: about 270 kB per channel, 2 MB of tables and work space, and 288 kB per hour of audio.
     One meter is for one stream and one thread at a time.

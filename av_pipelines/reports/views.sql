@@ -1,0 +1,149 @@
+-- The views of the catalog (DESIGN §9): what people ask of the ledger. `ledger` has one row per
+-- event, as it was written. Times are UTC; NULL means not known (an unknown price is never 0).
+-- When this file changes, every catalog is built anew at its next refresh.
+
+-- What happened last to each asset of each partition.
+create view latest as
+select
+    partition,
+    asset,
+    unnest(max_by(
+        struct_pack(event := event, version := version, reason := reason, ts := ts), ts
+    ))
+from ledger
+group by partition, asset;
+
+-- What library/<key>/<asset> points at. A failure leaves there what was there before.
+create view library as
+select partition, asset, entry.version, entry.since
+from (
+    select partition, asset, max_by(struct_pack(version := version, since := ts), ts) as entry
+    from ledger
+    where event <> 'failed'
+    group by partition, asset
+)
+where entry.version is not null;
+
+-- One row per asset and version. What several files share is one artifact of several partitions.
+create view artifacts as
+with
+seen as (
+    select
+        asset,
+        version,
+        min(ts) as created,
+        max(ts) as last_used,
+        min_by(partition, ts) as partition,
+        list_sort(list(distinct partition)) as partitions,
+        count(*) filter (event = 'reused') as reused,
+        unnest(max_by(struct_pack(
+            code_version := code_version, settings := settings, engine := engine, model := model,
+            model_sha256 := model_sha256, device := device, degraded := degraded,
+            bytes := bytes, files := len(files), facts := facts
+        ), ts))
+    from ledger
+    where event in ('made', 'reused') and version is not null
+    group by asset, version
+),
+in_use as (select distinct asset, version from library)
+select
+    seen.asset, seen.version, seen.partition, seen.partitions, seen.created, seen.last_used,
+    in_use.version is not null as current,
+    seen.reused, seen.engine, seen.model, seen.model_sha256, seen.device, seen.degraded,
+    seen.code_version, seen.bytes, seen.files,
+    try_cast(facts ->> 'duration_s' as double) as duration_s,
+    try_cast(facts ->> 'realtime_factor' as double) as realtime_factor,
+    try_cast(facts ->> 'sample_rate_hz' as integer) as sample_rate_hz,
+    try_cast(facts ->> 'integrated_lufs' as double) as integrated_lufs,
+    try_cast(facts ->> 'true_peak_dbtp' as double) as true_peak_dbtp,
+    try_cast(facts ->> 'lra_lu' as double) as lra_lu,
+    facts ->> 'language' as language,
+    try_cast(facts ->> 'words' as bigint) as words,
+    try_cast(facts ->> 'fps' as double) as fps,
+    try_cast(facts ->> 'frames' as bigint) as frames,
+    seen.facts, seen.settings
+from seen
+left join in_use using (asset, version);
+
+-- One row per event: what it took. `usd` is NULL where nobody said what a second costs.
+create view costs as
+select
+    ts, cast(ts at time zone 'UTC' as date) as day, event, asset, partition, recipe, engine, model,
+    device, run_id, version, wall_s, cpu_s, gpu_s, peak_rss_bytes, gpu_peak_bytes, usd, duration_s,
+    case when event = 'made' then realtime_factor end as realtime_factor
+from ledger;
+
+-- One row per artifact, partition that it serves, and artifact that it was made from.
+create view lineage as
+select distinct
+    asset,
+    partition,
+    version,
+    input.asset as input_asset,
+    input.partition as input_partition,
+    input.version as input_version
+from (
+    select asset, partition, version, unnest(inputs) as input
+    from ledger
+    where event in ('made', 'reused')
+);
+
+-- One row per failure or refusal; `resolved` when that asset of that partition came out well since.
+create view failures as
+select
+    ledger.ts, cast(ledger.ts at time zone 'UTC' as date) as day, ledger.event, ledger.asset,
+    ledger.partition, ledger.recipe, ledger.origin, ledger.reason, ledger.run_id, ledger.wall_s,
+    ledger.cpu_s, latest.event not in ('failed', 'quarantined') as resolved
+from ledger
+join latest using (partition, asset)
+where ledger.event in ('failed', 'quarantined');
+
+-- Bytes and files by asset and version.
+create view storage as
+select asset, version, partition, files, bytes, created, current from artifacts;
+
+-- One row per media: where it came from and where it stands.
+create view media as
+with
+known as (
+    select
+        partition,
+        max_by(origin, ts) as origin,
+        max_by(recipe, ts) as recipe,
+        min(ts) as first_seen,
+        max(ts) as last_seen,
+        coalesce(
+            max_by(duration_s, ts) filter (asset = 'source'), max_by(duration_s, ts)
+        ) as duration_s,
+        sum(cpu_s) as cpu_s,
+        sum(gpu_s) as gpu_s,
+        sum(usd) as usd
+    from ledger
+    group by partition
+    having bool_or(asset = 'source')
+),
+states as (
+    select
+        partition,
+        case
+            when bool_or(event = 'quarantined') then 'quarantined'
+            when bool_or(event = 'failed') then 'partial'
+            else 'done'
+        end as state,
+        min_by(reason, ts) filter (event in ('failed', 'quarantined')) as reason
+    from latest
+    group by partition
+),
+holdings as (
+    select library.partition, count(*) as artifacts, sum(artifacts.bytes) as bytes
+    from library
+    join artifacts using (asset, version)
+    group by library.partition
+)
+select
+    known.partition, known.origin, known.recipe, states.state, states.reason, known.first_seen,
+    known.last_seen, known.duration_s, coalesce(holdings.artifacts, 0) as artifacts,
+    coalesce(holdings.bytes, 0) as bytes, known.cpu_s, known.gpu_s, known.usd
+from known
+join states using (partition)
+left join holdings using (partition);

