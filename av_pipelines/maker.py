@@ -68,11 +68,13 @@ class Refused(Exception):
 
     Args:
         reason: a sentence for a person.
-        command: what shows the same by hand.
+        command: given where the file is now, what shows the same by hand.
         detail: more, for an engineer.
     """
 
-    def __init__(self, reason: str, command: str, detail: str | None = None) -> None:
+    def __init__(
+        self, reason: str, command: Callable[[Path], str], detail: str | None = None
+    ) -> None:
         super().__init__(reason)
         self.reason, self.command, self.detail = reason, command, detail
 
@@ -100,7 +102,7 @@ class Job:
 
     media: MediaRecord
     settings: Mapping[str, Any]
-    """Product → its settings object."""
+    """Product → its settings object, of all that were asked for."""
     inputs: Mapping[str, Artifact]
     out: Mapping[str, Path]
     """Product → the empty folder to fill; only the products that are to be made."""
@@ -278,7 +280,7 @@ class _Making:
         if self.maker.identify:
             known = self.store.quarantined(self.key)
             if known and known.attempt == self._attempt(record):
-                raise Refused(known.reason, known.command, known.detail)
+                raise Refused(known.reason, lambda path: known.command, known.detail)
             record, given[self.maker.products[0].name] = self.maker.identify(record, self.store)
             self.record = record
         plans: dict[str, _Plan] = {}
@@ -384,7 +386,7 @@ class _Making:
         with contextlib.ExitStack() as stack:
             job = Job(
                 media=record,
-                settings={name: plan.settings for name, plan in plans.items()},
+                settings=self.settings,
                 inputs=self._inputs(plans),
                 out={name: stack.enter_context(self.store.stage()) for name in plans},
                 meter=meter,
@@ -440,17 +442,19 @@ class _Making:
     def _refuse(self, refusal: Refused, cost: Cost) -> None:
         record = cast("MediaRecord", self.record)
         origin = Path(record.origin)
+        moved = record.claim == "move"
+        now = self.store.quarantine_dir / self.key / origin.name if moved else origin
         self.store.quarantine(
             Quarantine(
                 key=self.key,
                 origin=record.origin,
                 reason=refusal.reason,
                 detail=refusal.detail,
-                command=refusal.command,
+                command=refusal.command(now),
                 attempt=self._attempt(record),
                 created=datetime.now(UTC),
             ),
-            origin if record.claim == "move" else None,
+            origin if moved else None,
         )
         for product in self._left():
             self.store.unlink(self.key, product.name)

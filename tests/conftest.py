@@ -62,7 +62,7 @@ class Toys:
         path = place(job.media, job.out["source"])
         self.made.append(f"source {path.name}")
         if "poison" in path.read_text():
-            raise Refused("the file is poisoned", f"cat {job.media.origin}")
+            raise Refused("the file is poisoned", lambda path: f"cat {path}")
         return {"source": Made({"bytes": path.stat().st_size, "name": path.name})}
 
     def _shout(self, job: Job) -> dict[str, Made | Skip]:

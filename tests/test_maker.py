@@ -138,7 +138,9 @@ def test_a_refused_file_goes_to_quarantine_and_is_not_tried_again_until_it_chang
     assert refusal is not None
     assert (refusal.reason, refusal.kept) == ("the file is poisoned", "a.txt")
     assert not dropped.exists()
-    assert (studio.store.quarantine_dir / key / "a.txt").read_text() == "poison"
+    kept = studio.store.quarantine_dir / key / "a.txt"
+    assert kept.read_text() == "poison"
+    assert refusal.command == f"cat {kept}"
 
     copied = tmp_path / "in" / "b.txt"
     key = drop(studio, copied, "poison")

@@ -22,6 +22,10 @@ _RACY_NS = 2_000_000_000
 """A file hashed this soon after its last change may change again within its time stamp."""
 
 
+_OURS = ("manifest.json", "probe.json", "poster.jpg")
+"""Names of files that stand beside the original."""
+
+
 def register(
     store: Store,
     path: Path,
@@ -122,7 +126,7 @@ def place(record: MediaRecord, folder: Path) -> Path:
     bytes where they are and puts a link to them there.
     """
     origin = Path(record.origin)
-    target = folder / origin.name
+    target = folder / (f"original-{origin.name}" if origin.name in _OURS else origin.name)
     before = origin.stat()
     if record.claim == "reference":
         target.symlink_to(origin)

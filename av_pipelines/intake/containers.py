@@ -263,7 +263,7 @@ def _stream(stream: Stream) -> StreamInfo:
         "time_base": stream.time_base,
         "start_s": _seconds(stream.start_time, stream.time_base),
         "duration_s": _declared(stream),
-        "language": clean(stream.metadata.get("language", ""), 40) or None,
+        "language": _language(stream),
         "title": clean(stream.metadata.get("title", "")) or None,
         "dispositions": tuple(d.name for d in Disposition if d in flags and d.name),
         "attached_picture": bool(flags & _PICTURES),
@@ -291,6 +291,11 @@ def _stream(stream: Stream) -> StreamInfo:
 
 def _decodable(context: CodecContext | None) -> bool:
     return context is not None and context.type in ("video", "audio") and context.name in DECODERS
+
+
+def _language(stream: Stream) -> str | None:
+    name = clean(stream.metadata.get("language", ""), 40)
+    return name if name and name != "und" else None
 
 
 def _codec_name(stream: Stream) -> str | None:

@@ -202,10 +202,13 @@ class _Decoder:
     ) -> None:
         self.context, self.tally, self.settings = context, tally, settings
         self.base = float(tally.info.time_base or 0)
+        self.given_up = False
 
     def decode(self, packet: Packet[Any] | None) -> Sequence[Any]:
         """Decode a packet, None for the end; what cannot be decoded is counted and left out."""
         tally = self.tally
+        if self.given_up:
+            return []
         try:
             if packet is not None:
                 tally.sent += 1
@@ -221,11 +224,7 @@ class _Decoder:
         except FFmpegError as error:
             tally.damaged.note(self.time(packet), _words(error))
         if tally.damaged.count > _HOPELESS and 2 * tally.damaged.count > tally.sent:
-            raise Refused(
-                f"{tally.damaged.count} of the first {tally.sent} packets of {tally.info.type} "
-                f"stream {tally.info.index} ({tally.info.codec}) cannot be decoded",
-                tally.damaged.named[0].what,
-            )
+            self.given_up = True  # the verdict will say so
         return []
 
     def time(self, packet: Packet[Any] | None) -> float | None:

@@ -87,15 +87,17 @@ def _decoding(chosen: Sequence[Tally], settings: SourceSettings) -> list[str]:
     useless: list[Tally] = []
     for tally in chosen:
         name = f"{tally.info.type} stream {tally.info.index} ({tally.info.codec})"
-        tried = tally.decoded_s is not None or tally.sent > 0
         got = tally.decoded_s or tally.decoded_frames
-        if not tally.filled or (tried and not got):
+        if not tally.filled or (tally.sent and not got):
             useless.append(tally)
             why = "holds nothing" if not tally.filled else "cannot be decoded"
             flaws.append(f"{name} {why}")
         elif tally.damaged.count:
-            said = f"{tally.damaged.count} of {tally.sent} packets of {name} cannot be decoded"
-            if tally.damaged.count > (1 - settings.min_complete) * tally.sent + 1:
+            # Of a film only some frames may have been asked for, and a recording that begins
+            # between keyframes fails until the first of them.
+            tried = tally.filled if tally.info.type == "video" else tally.sent
+            said = f"{tally.damaged.count} of {tried} packets of {name} cannot be decoded"
+            if tally.damaged.count > (1 - settings.min_complete) * tried + 1:
                 raise Refused(said, tally.damaged.named[0].what)
             flaws.append(said)
     if len(useless) == len(chosen):

@@ -57,6 +57,26 @@ def probe_audio(path: Path) -> AudioInfo:
         )
 
 
+def verify_audio(path: Path, facts: Mapping[str, Any]) -> None:
+    """Check that a file we wrote opens and has the rate, channels and length it must have.
+
+    Args:
+        path: the file.
+        facts: ``sample_rate_hz``, ``channels``, ``duration_s``.
+
+    Raises:
+        ValueError: naming what differs.
+    """
+    info = probe_audio(path)
+    seen = {"sample_rate_hz": info.sample_rate, "channels": info.channels}
+    for name, value in seen.items():
+        if value != facts[name]:
+            raise ValueError(f"{path.name}: {name} is {value}, {facts[name]} is right")
+    length = info.duration_s or 0.0
+    if abs(length - facts["duration_s"]) > 2 / info.sample_rate + 1e-5:
+        raise ValueError(f"{path.name}: {length} s long, {facts['duration_s']} s is right")
+
+
 def _audio_stream(container: av.container.InputContainer, path: Path) -> AudioStream:
     if not container.streams.audio:
         raise ValueError(f"{path} has no audio stream")

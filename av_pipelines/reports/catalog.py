@@ -1,45 +1,40 @@
 """The catalog: one DuckDB file with all that the ledger says, and the views people ask.
 
-Here: building it, bringing it up to date, opening it. The views themselves are in ``views.sql``.
-Not here: people's SQL (``query``), pages (``report``).
+Here: bringing it up to date, opening it, running people's SQL on it. Not here: what is in it and
+how it is written (``building``, ``views.sql``), printing (``av_pipelines.cli``), pages (``report``).
 
 The file is never changed in place. A refresh writes a new one beside it and renames it over the
-old one: readers keep the file that they opened, nobody waits for anybody, and a refresh that dies
-leaves what was there. All of it comes from the ledger, so what is damaged is simply built anew.
+old one: who reads keeps the file that was opened, and a refresh that dies leaves what was there.
+All of it comes from the ledger, so it is never repaired or migrated, only built anew; that is also
+why it cannot be written by SQL.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
-import shutil
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from resources.ledger import Ledger, schema
+from av_pipelines.reports.building import build, ctime_ns, name_of, schema_id
+from resources.ledger import Ledger
 from resources.store import Store
 
 if TYPE_CHECKING:
     import duckdb
-    import polars as pl
 
 log = logging.getLogger(__name__)
 
 CATALOG = "catalog.duckdb"
 
-_BATCH = 2000  # ledger files read at once: bounds the memory, and the work when one is damaged
-_REQUIRED = ("id", "ts", "event", "asset", "partition")
-_FILES = """
--- The ledger files that were read; `fault` says why one had to be left out. `ctime_ns`, kept for
--- those only, tells when it is worth another look.
-create table ledger_files (file varchar, fault varchar, ctime_ns bigint);
-create table about (schema varchar);
-"""
+
+class CatalogError(ValueError):
+    """The SQL cannot be run; the message is one line: what is wrong, which tables there are."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +67,7 @@ def refresh(store: Store, *, whole: bool = False) -> Path:
         with store.making(CATALOG, "refresh"):  # who waited here finds the work done
             news = _News(_ledger_files(store), whole=True) if whole else _news(store, path)
             if news:
-                _build_or_rebuild(store, path, news)
+                _build(store, path, news)
     return path
 
 
@@ -135,7 +130,7 @@ def _news(store: Store, path: Path) -> _News | None:
     held = _held(path)
     if held is None:
         return _News(files, whole=True)
-    names = {_name(file) for file in files}
+    names = {name_of(file) for file in files}
     if not held.keys() <= names:
         return _News(files, whole=True)
     new = [file for file in files if _is_new(file, held)]
@@ -143,11 +138,11 @@ def _news(store: Store, path: Path) -> _News | None:
 
 
 def _is_new(file: Path, held: dict[str, int | None]) -> bool:
-    name = _name(file)
+    name = name_of(file)
     if name not in held:
         return True
     damaged = held[name]
-    return damaged is not None and damaged != _ctime_ns(file)
+    return damaged is not None and damaged != ctime_ns(file)
 
 
 def _held(path: Path) -> dict[str, int | None] | None:
@@ -159,7 +154,7 @@ def _held(path: Path) -> dict[str, int | None] | None:
 
     try:
         with _open(path) as connection:
-            if connection.execute("select schema from about").fetchall() != [(_schema_id(),)]:
+            if connection.execute("select schema from about").fetchall() != [(schema_id(),)]:
                 return None
             return dict(connection.execute("select file, ctime_ns from ledger_files").fetchall())
     except duckdb.Error:
@@ -170,120 +165,103 @@ def _ledger_files(store: Store) -> list[Path]:
     return list(Ledger(store.ledger_dir).files())
 
 
-def _name(file: Path) -> str:
-    return f"{file.parent.name}/{file.name}"
-
-
-def _ctime_ns(file: Path) -> int:
-    try:
-        return file.stat().st_ctime_ns
-    except OSError:
-        return 0
-
-
-# ---------------------------------------------------------------------- building
-
-
-@cache
-def _views() -> str:
-    return resources.files("av_pipelines.reports").joinpath("views.sql").read_text("utf-8")
-
-
-@cache
-def _schema_id() -> str:
-    """Hash of all that decides what a catalog looks like: nobody can forget to count it up."""
-    return hashlib.sha256("\n".join([str(schema()), _FILES, _views()]).encode()).hexdigest()[:16]
-
-
-def _build_or_rebuild(store: Store, path: Path, news: _News) -> None:
+def _build(store: Store, path: Path, news: _News) -> None:
     import duckdb
 
     try:
-        _build(path, news)
+        build(path, news.files, whole=news.whole)
     except duckdb.Error as error:
         if news.whole:
             raise
         log.warning("%s: damaged, and built anew: %s", path, error)
-        _build(path, _News(_ledger_files(store), whole=True))
+        build(path, _ledger_files(store), whole=True)
 
 
-def _build(path: Path, news: _News) -> None:
-    """Write a new catalog and put it in the place of the old one. One process at a time."""
-    import duckdb
-
-    new = path.with_name(f".{CATALOG}.new")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in (new, new.with_name(f"{new.name}.wal")):  # of one that died
-        leftover.unlink(missing_ok=True)
-    if not news.whole:
-        shutil.copyfile(path, new)
-    with duckdb.connect(str(new)) as connection:
-        if news.whole:
-            connection.register("empty", schema().empty_table())
-            connection.execute("create table ledger as select * from empty")
-            connection.execute(_FILES + _views())
-            connection.execute("insert into about values (?)", [_schema_id()])
-        connection.begin()
-        for start in range(0, len(news.files), _BATCH):
-            _load(connection, news.files[start : start + _BATCH])
-        connection.commit()
-    new.replace(path)
+# ---------------------------------------------------------------------- asking
 
 
-def _load(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> None:
-    import polars as pl
+def query(store: Store, sql: str) -> tuple[list[str], list[list[Any]]]:
+    """Run SQL (DuckDB's dialect) on the catalog as it is; of several statements, the last counts.
 
-    frames, faults = _read(files)
-    for file, fault in faults.items():
-        log.warning("%s: left out of the catalog: %s", file, fault)
-    read = pl.DataFrame(
-        {
-            "file": [_name(file) for file in files],
-            "fault": [faults.get(file) for file in files],
-            "ctime_ns": [_ctime_ns(file) if file in faults else None for file in files],
-        },
-        schema={"file": pl.String, "fault": pl.String, "ctime_ns": pl.Int64},
-    )
-    connection.register("read", read.to_arrow())
-    connection.execute("delete from ledger_files where file in (select file from read)")
-    connection.execute("insert into ledger_files by name select * from read")
-    for frame in frames:
-        connection.register("fresh", frame.to_arrow())
-        # A record counts once, in however many files it is.
-        connection.execute(
-            "insert into ledger by name select * from ("
-            "  select distinct on (id) * from fresh anti join ledger using (id)"
-            ") order by ts"
-        )
+    The catalog cannot be changed, and no other file, extension or network can be reached. A
+    catalog that is missing or found damaged is built from the ledger first; call
 
-
-def _read(files: Sequence[Path]) -> tuple[list[pl.DataFrame], dict[Path, str]]:
-    """Read ledger files in one go; where that fails, halve them until the damaged are found.
+    Args:
+        store: whose catalog.
+        sql: the text.
 
     Returns:
-        The records, and the files that could not be read with what is wrong with each.
-    """
-    import polars as pl
+        Column names, and rows of values that JSON can carry: times as ISO 8601, decimals as
+        numbers, intervals as seconds, blobs as hex, numbers that JSON lacks as "nan" or "inf".
 
-    columns = pl.DataFrame(schema().empty_table()).schema
+    Raises:
+        CatalogError: the SQL is wrong, or asks for what is not allowed.
+    """
+    import duckdb
+
     try:
-        # Several times faster on many small files than DuckDB's or pyarrow's own reader.
-        frame = pl.scan_parquet(
-            [str(file) for file in files],
-            schema=columns,
-            missing_columns="insert",  # of records older than a column
-            extra_columns="ignore",
-            glob=False,
-        ).collect()
-        if frame.select(pl.any_horizontal(pl.col(_REQUIRED).is_null().any())).item():
-            fault = f"it has records without {', '.join(_REQUIRED)}"
-        else:
-            return [frame], {}
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        fault = (str(error) or type(error).__name__).splitlines()[0]
-    if len(files) == 1:
-        return [], {files[0]: fault}
-    half = len(files) // 2
-    frames, faults = _read(files[:half])
-    more_frames, more_faults = _read(files[half:])
-    return frames + more_frames, faults | more_faults
+        return _run(store, sql)
+    except duckdb.Error as error:
+        if not _is_damage(error):
+            raise
+    refresh(store, whole=True)
+    return _run(store, sql)
+
+
+def _run(store: Store, sql: str) -> tuple[list[str], list[list[Any]]]:
+    import duckdb
+
+    with reading(store) as connection:
+        try:
+            statements = connection.extract_statements(sql)
+            if not statements:
+                raise CatalogError("no SQL was given")
+            for statement in statements:
+                result = connection.execute(statement)
+            columns = [str(column[0]) for column in result.description]
+            return columns, [[jsonable(value) for value in row] for row in result.fetchall()]
+        except duckdb.Error as error:
+            if _is_damage(error):
+                raise
+            raise CatalogError(f"{_first_part(error)}; tables: {_tables(connection)}") from None
+
+
+def _is_damage(error: duckdb.Error) -> bool:
+    """Whether the file is broken, and not the SQL: DuckDB checks each block when it reads it."""
+    import duckdb
+
+    kinds = (duckdb.IOException, duckdb.SerializationException, duckdb.FatalException)
+    return isinstance(error, kinds) or "Corrupt database file" in str(error)
+
+
+def _first_part(error: duckdb.Error) -> str:
+    """DuckDB's message without the quoted SQL below it, and its guess at a table's name."""
+    said = str(error).split("\n\n")[0].splitlines()
+    return " ".join(line.strip() for line in said if not line.startswith("Did you mean"))
+
+
+def _tables(connection: duckdb.DuckDBPyConnection) -> str:
+    return ", ".join(name for (name,) in connection.execute("show tables").fetchall())
+
+
+def jsonable(value: Any) -> Any:
+    """Return a value from DuckDB as JSON can carry it (see ``query``)."""
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return value if math.isfinite(value) else str(value)
+        case Decimal():
+            return int(value) if value == value.to_integral_value() else float(value)
+        case date() | datetime() | time():
+            return value.isoformat()
+        case timedelta():
+            return value.total_seconds()
+        case bytes():
+            return value.hex()
+        case list() | tuple():
+            return [jsonable(item) for item in value]
+        case dict():
+            return {str(key): jsonable(item) for key, item in value.items()}
+        case _:
+            return str(value)

@@ -4,66 +4,55 @@
 
 -- What happened last to each asset of each partition.
 create view latest as
-select
-    partition,
-    asset,
-    unnest(max_by(
-        struct_pack(event := event, version := version, reason := reason, ts := ts), ts
-    ))
-from ledger
-group by partition, asset;
+select ledger.partition, ledger.asset, ledger.event, ledger.version, ledger.reason, ledger.ts
+from (select max_by(rowid, ts) as last_row from ledger group by partition, asset)
+join ledger on ledger.rowid = last_row;
 
 -- What library/<key>/<asset> points at. A failure leaves there what was there before.
 create view library as
-select partition, asset, entry.version, entry.since
+select ledger.partition, ledger.asset, ledger.version, ledger.ts as since
 from (
-    select partition, asset, max_by(struct_pack(version := version, since := ts), ts) as entry
-    from ledger
+    select max_by(rowid, ts) as last_row from ledger
     where event <> 'failed'
     group by partition, asset
 )
-where entry.version is not null;
+join ledger on ledger.rowid = last_row
+where ledger.version is not null;
 
 -- One row per asset and version. What several files share is one artifact of several partitions.
 create view artifacts as
 with
 seen as (
     select
-        asset,
-        version,
+        max_by(rowid, ts) as last_row,
         min(ts) as created,
         max(ts) as last_used,
         min_by(partition, ts) as partition,
         list_sort(list(distinct partition)) as partitions,
-        count(*) filter (event = 'reused') as reused,
-        unnest(max_by(struct_pack(
-            code_version := code_version, settings := settings, engine := engine, model := model,
-            model_sha256 := model_sha256, device := device, degraded := degraded,
-            bytes := bytes, files := len(files), facts := facts
-        ), ts))
+        count(*) filter (event = 'reused') as reused
     from ledger
     where event in ('made', 'reused') and version is not null
     group by asset, version
 ),
 in_use as (select distinct asset, version from library)
 select
-    seen.asset, seen.version, seen.partition, seen.partitions, seen.created, seen.last_used,
+    ledger.asset, ledger.version, seen.partition, seen.partitions, seen.created, seen.last_used,
     in_use.version is not null as current,
-    seen.reused, seen.engine, seen.model, seen.model_sha256, seen.device, seen.degraded,
-    seen.code_version, seen.bytes, seen.files,
-    try_cast(facts ->> 'duration_s' as double) as duration_s,
-    try_cast(facts ->> 'realtime_factor' as double) as realtime_factor,
-    try_cast(facts ->> 'sample_rate_hz' as integer) as sample_rate_hz,
-    try_cast(facts ->> 'integrated_lufs' as double) as integrated_lufs,
-    try_cast(facts ->> 'true_peak_dbtp' as double) as true_peak_dbtp,
-    try_cast(facts ->> 'lra_lu' as double) as lra_lu,
-    facts ->> 'language' as language,
-    try_cast(facts ->> 'words' as bigint) as words,
-    try_cast(facts ->> 'fps' as double) as fps,
-    try_cast(facts ->> 'frames' as bigint) as frames,
-    seen.facts, seen.settings
+    seen.reused, ledger.engine, ledger.model, ledger.model_sha256, ledger.device,
+    ledger.degraded, ledger.code_version, ledger.bytes, len(ledger.files) as files,
+    ledger.duration_s, ledger.realtime_factor,
+    try_cast(ledger.facts ->> 'sample_rate_hz' as integer) as sample_rate_hz,
+    try_cast(ledger.facts ->> 'integrated_lufs' as double) as integrated_lufs,
+    try_cast(ledger.facts ->> 'true_peak_dbtp' as double) as true_peak_dbtp,
+    try_cast(ledger.facts ->> 'lra_lu' as double) as lra_lu,
+    ledger.facts ->> 'language' as language,
+    try_cast(ledger.facts ->> 'words' as bigint) as words,
+    try_cast(ledger.facts ->> 'fps' as double) as fps,
+    try_cast(ledger.facts ->> 'frames' as bigint) as frames,
+    ledger.facts, ledger.settings
 from seen
-left join in_use using (asset, version);
+join ledger on ledger.rowid = seen.last_row
+left join in_use on in_use.asset = ledger.asset and in_use.version = ledger.version;
 
 -- One row per event: what it took. `usd` is NULL where nobody said what a second costs.
 create view costs as

@@ -83,12 +83,14 @@ class FasterWhisper:
                 for segment in segments:
                     words.append(_words(segment.words or ()))
                     progress(min(1.0, segment.end / duration_s))
-            if any(words):
-                language = info.language
-                probability = info.language_probability if settings.language is None else None
+            if settings.language is None:
+                language, probability = info.language, info.language_probability
+        spoken = tidy(words, duration_s)
+        if not spoken:
+            language, probability = settings.language, None  # detected from nothing said
         progress(1.0)
         return Transcript(
-            segments=tidy(words, duration_s),
+            segments=spoken,
             duration_s=duration_s,
             language=language,
             language_probability=probability,

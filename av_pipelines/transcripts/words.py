@@ -101,9 +101,10 @@ def tidy(segments: Iterable[Sequence[Word]], duration_s: float) -> tuple[Segment
     """Make segments of words whose times are in the file, in order, and do not overlap.
 
     Starts only ever go forward; an end stops at the next start, because a recogniser's onsets
-    are better than its ends. Words keep their order and their text; empty segments go.
+    are better than its ends. Words keep their order and their text. Segments without a letter
+    or digit go: over music, Whisper writes a lone full stop or a note sign.
     """
-    groups = [list(group) for group in segments]
+    groups = [group for group in segments if any(c.isalnum() for w in group for c in w.text)]
     flat = [word for group in groups for word in group]
     starts: list[float] = []
     latest = 0.0
@@ -115,4 +116,4 @@ def tidy(segments: Iterable[Sequence[Word]], duration_s: float) -> tuple[Segment
         replace(item, start_s=start, end_s=min(max(item.end_s, start), limit))
         for item, start, limit in zip(flat, starts, limits, strict=False)
     )
-    return tuple(Segment(tuple(next(timed) for _ in group)) for group in groups if group)
+    return tuple(Segment(tuple(next(timed) for _ in group)) for group in groups)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -92,8 +94,9 @@ def test_pieces_in_packages_become_one_model_in_the_model_folder(
 
 def test_several_processes_at_once_get_one_whole_model(packages: Path, tmp_path: Path) -> None:
     folder = tmp_path / "models"
-    with ProcessPoolExecutor(4) as pool:
-        found = list(pool.map(find, [folder] * 8))
+    ask = functools.partial(find_model, folder=folder, known={"toy": CUT})
+    with ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("spawn")) as pool:
+        found = list(pool.map(ask, ["toy"] * 8))
 
     assert set(found) == {found[0]}
     assert contents(folder) == ["toy"]
@@ -245,7 +248,8 @@ def test_the_model_folder_is_a_setting_of_the_environment(
 
 def test_every_registered_model_says_what_a_user_must_know() -> None:
     for name, entry in registry().items():
-        assert entry.engine and entry.licence and "/" in entry.origin, name
+        assert all([name, entry.engine, entry.licence])
+        assert "/" in entry.origin
         assert entry.weights.name == "model.bin"
         assert {file.name for file in entry.files} >= {"config.json", "tokenizer.json"}
         for file in entry.files:
@@ -267,8 +271,7 @@ def test_the_model_that_packages_ship_is_the_registered_one(tmp_path: Path) -> N
 
 
 def test_looking_for_a_model_does_not_load_what_engines_need() -> None:
-    code = "import resources.models, sys; print([m for m in sys.modules if m in %r])" % (
-        ["numpy", "huggingface_hub", "faster_whisper", "torch"],
-    )
+    heavy = ["numpy", "huggingface_hub", "faster_whisper", "torch"]
+    code = f"import resources.models, sys; print([m for m in {heavy} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

@@ -66,9 +66,7 @@ def say(path: str, voice: str, words_per_minute: int, text: str) -> dict[int, fl
     assert library.espeak_SetVoiceByName(voice.encode()) == 0
     assert library.espeak_SetParameter(RATE, words_per_minute, 0) == 0
     data = text.encode()
-    spoken = library.espeak_Synth(
-        data, len(data) + 1, 0, POS_CHARACTER, 0, CHARS_UTF8, None, None
-    )
+    spoken = library.espeak_Synth(data, len(data) + 1, 0, POS_CHARACTER, 0, CHARS_UTF8, None, None)
     assert spoken == 0
     with wave.open(path, "wb") as file:
         file.setparams((1, 2, sample_rate, 0, "NONE", ""))

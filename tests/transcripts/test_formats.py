@@ -45,7 +45,8 @@ def transcript_of(*segments: list[Word], duration_s: float = 60.0) -> Transcript
 
 def evenly(text: str, word_s: float = 0.3) -> list[Word]:
     """Give the words of a text times, one after the other."""
-    return [Word(i * word_s, (i + 1) * word_s, t, 0.9) for i, t in enumerate(text.split())]
+    times = [round(i * word_s, 3) for i in range(len(text.split()) + 1)]
+    return [Word(*pair, t, 0.9) for pair, t in zip(pairwise(times), text.split(), strict=True)]
 
 
 def random_words(letters: st.SearchStrategy[str]) -> st.SearchStrategy[list[Word]]:
@@ -71,7 +72,10 @@ def random_words(letters: st.SearchStrategy[str]) -> st.SearchStrategy[list[Word
 
 any_text = st.text(max_size=12)
 no_markup = st.text(st.characters(codec="utf-8", exclude_characters="<>{}\\&"), max_size=12)
-segments_of = lambda letters: st.lists(random_words(letters), max_size=3)  # noqa: E731
+
+
+def segments_of(letters: st.SearchStrategy[str]) -> st.SearchStrategy[list[list[Word]]]:
+    return st.lists(random_words(letters), max_size=3)
 
 
 def squeezed(text: str) -> str:
@@ -144,15 +148,11 @@ def test_json_reads_back_to_the_same_transcript(tmp_path: Path) -> None:
 def test_long_speech_is_cut_after_sentences_and_clauses() -> None:
     text = (
         "Nobody had seen such a storm before. The fishermen stayed at home, "
-        "and the children went back to school on Monday."
+        "and the children went back to school."
     )
     assert [cue.lines for cue in make_cues(transcript_of(evenly(text)))] == [
         ("Nobody had seen such a storm before.",),
-        ("The fishermen stayed at home,", "and the children went back to school on Monday."),
-    ] or [" ".join(cue.lines) for cue in make_cues(transcript_of(evenly(text)))] == [
-        "Nobody had seen such a storm before.",
-        "The fishermen stayed at home,",
-        "and the children went back to school on Monday.",
+        ("The fishermen stayed at home,", "and the children went back to school."),
     ]
 
 

@@ -31,6 +31,11 @@ def test_times_that_are_right_stay_as_they_are() -> None:
     assert tidy([words], 2.0)[0].words == tuple(words)
 
 
+def test_segments_in_which_nothing_is_said_go() -> None:
+    segments = tidy([[Word(0, 1, ".", 0.1)], [], [Word(2, 3, "♪", 0.1)], [Word(4, 5, "7%", 1)]], 9)
+    assert [segment.text for segment in segments] == ["7%"]
+
+
 @pytest.mark.parametrize(
     ("pieces", "text"),
     [

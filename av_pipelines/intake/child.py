@@ -1,0 +1,352 @@
+"""A file from outside is read in a child process of its own, which may do little and can do no harm.
+
+Here: ``read_media``, the way in; starting the server that forks the children, watching a child, and
+saying in words how it ended. Not here: forking (``server``), the child's side (``worker``).
+
+The child is not trusted: it may have been taken over by the file. What it says is JSON of limited
+size, and of the files it made only plain ones are taken.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shlex
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, Pipe, wait
+from pathlib import Path
+from typing import IO, Any, NoReturn
+
+from av_pipelines.intake.messages import receive, send
+from av_pipelines.intake.refusal import IntakeError, Refused, died_of
+from av_pipelines.intake.settings import AudioSettings, SourceSettings
+from av_pipelines.intake.taps import TapSpec
+from av_pipelines.settings import SettingsError
+
+_END_S = 10.0  # for a child that has answered to end
+_DETAIL = 4000
+
+
+@dataclass(frozen=True)
+class PassReport:
+    """What one pass over a file gave.
+
+    Attributes:
+        facts: group → the facts of its taps; a group whose taps had nothing to take has none.
+        degraded: what is wrong with the file although it was taken; None if nothing is.
+        video, audio: index of the chosen streams, None where the file has none.
+        wall_s, cpu_s, peak_rss_bytes: what it cost; the latter two are the child's.
+        confined: the limits that held: ``limits`` (names), and for ``network`` and ``files`` the
+            mechanism, None where the system has none.
+    """
+
+    facts: Mapping[str, Mapping[str, Any]]
+    degraded: str | None
+    video: int | None
+    audio: int | None
+    wall_s: float
+    cpu_s: float
+    peak_rss_bytes: int
+    confined: Mapping[str, Any]
+
+
+def read_media(
+    path: Path,
+    taps: Sequence[TapSpec],
+    source: SourceSettings | None = None,
+    audio: AudioSettings | None = None,
+    progress: Callable[[float], None] = lambda share: None,
+) -> PassReport:
+    """Read a file from outside once, in a limited child process, and let the taps take from it.
+
+    Args:
+        path: the file.
+        taps: what to take; ``taps.source_taps`` and ``taps.audio_taps`` name the usual ones.
+        source: the limits.
+        audio: which sound is wanted.
+        progress: called with the share read, 0 to 1, about four times a second.
+
+    Raises:
+        Refused: the file is unreadable, untrue about its length, beyond a limit, or killed the child.
+        SettingsError: a setting does not fit this file.
+        OSError: the file is not there or not to be read, or the disk is full.
+        IntakeError: a fault of this program.
+    """
+    source, audio = source or SourceSettings(), audio or AudioSettings()
+    with _open(path) as file, tempfile.TemporaryFile() as errors:
+        started = time.monotonic()
+        with _Child(file, errors, source) as child:
+            request = {
+                "sys_path": _sys_path(),
+                "source": source.model_dump(mode="json"),
+                "audio": audio.model_dump(mode="json"),
+                "taps": [spec.to_json_dict() for spec in taps],
+            }
+            answer = child.ask(request, progress)
+            ended = child.end()
+        if "facts" not in answer:
+            _raise(answer, ended, errors, source)
+        _check_files({spec.out for spec in taps})
+        flaws = answer["flaws"]
+        return PassReport(
+            facts={group: facts for group, facts in answer["facts"].items() if facts},
+            degraded="; ".join(flaws) or None,
+            video=answer["video"],
+            audio=answer["audio"],
+            wall_s=round(time.monotonic() - started, 4),
+            cpu_s=round(ended.cpu_s, 4),
+            peak_rss_bytes=ended.peak_rss_bytes,
+            confined=child.confined,
+        )
+
+
+def reproduce_command(path: Path, source: SourceSettings, audio: AudioSettings) -> str:
+    """Give the command that shows by hand what ``read_media`` says of a file."""
+    words = ["python", "-m", "av_pipelines.intake"]
+    for settings in (source, audio):
+        for name, value in settings.model_dump(exclude_defaults=True).items():
+            words += [option_name(settings, name), str(value)]
+    return shlex.join([*words, "--", str(path)])
+
+
+def option_name(settings: SourceSettings | AudioSettings, name: str) -> str:
+    """Name the command line option of a setting; those of the sound begin with ``--audio-``."""
+    kind = "audio-" if isinstance(settings, AudioSettings) else ""
+    return f"--{kind}{name.replace('_', '-')}"
+
+
+def _open(path: Path) -> IO[bytes]:
+    # A named pipe must not block, and a directory must not be a traceback.
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    found = os.fstat(fd)
+    if not stat.S_ISREG(found.st_mode) or not found.st_size:
+        os.close(fd)
+        raise Refused("is empty" if stat.S_ISREG(found.st_mode) else "is not a regular file")
+    return os.fdopen(fd, "rb", buffering=0)
+
+
+def _sys_path() -> list[str]:
+    return [str(Path(place or ".").resolve()) for place in sys.path]
+
+
+# ---------------------------------------------------------------------- the server
+
+
+class _Server:
+    """The process that forks children for this one; started when first needed, once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+
+    def fork(self, fds: Sequence[int]) -> None:
+        """Have a child forked that gets these descriptors."""
+        with self._lock:
+            if self._process is None or self._process.poll() is not None:
+                self._start()
+            try:
+                self._ask(fds)
+            except (BrokenPipeError, ConnectionResetError):
+                self._start()  # it was killed since
+                self._ask(fds)
+
+    def _ask(self, fds: Sequence[int]) -> None:
+        assert self._control is not None
+        socket.send_fds(self._control, [b"+"], list(fds))
+
+    def _start(self) -> None:
+        if self._control is not None:
+            self._control.close()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "av_pipelines.intake.server", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                env=_environment(),
+                start_new_session=True,  # Ctrl-C is for the parent to deal with
+            )
+        self._control = ours
+
+    def forget(self) -> None:
+        """In a fork of this process: leave the server to the parent."""
+        self.__init__()
+
+
+def _environment() -> dict[str, str]:
+    """Give the server what it needs and none of the parent's secrets."""
+    kept = {k: os.environ[k] for k in ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH") if k in os.environ}
+    return kept | {
+        "PYTHONPATH": os.pathsep.join(_sys_path()),
+        "LC_ALL": "C.UTF-8",
+        # Threads and malloc's arenas cost address space, which is limited.
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        "MALLOC_ARENA_MAX": "2",
+    }
+
+
+_server = _Server()
+os.register_at_fork(after_in_child=_server.forget)
+
+
+# ---------------------------------------------------------------------- the child
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """How a child ended. ``why`` is set where the parent ended it."""
+
+    status: int = 0
+    cpu_s: float = 0.0
+    peak_rss_bytes: int = 0
+    why: str | None = None
+
+
+class _Child:
+    """One child, from fork to end; killed at the latest when the ``with`` block is left."""
+
+    def __init__(self, file: IO[bytes], errors: IO[bytes], settings: SourceSettings) -> None:
+        self._settings = settings
+        self._why: str | None = None
+        self.confined: dict[str, Any] = {}
+        self._connection, theirs = Pipe(duplex=True)
+        self._status, status = socket.socketpair()
+        with theirs, status:
+            _server.fork([theirs.fileno(), status.fileno(), file.fileno(), errors.fileno()])
+
+    def __enter__(self) -> _Child:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+        self._status.close()  # which kills it, if it still lives
+
+    def ask(self, request: dict[str, Any], progress: Callable[[float], None]) -> dict[str, Any]:
+        """Send the request and wait for the answer; empty if there came none."""
+        try:
+            send(self._connection, request)
+            self.confined = self._next(self._settings.max_wall_s)
+            if not {"limits", "network", "files"} <= self.confined.keys():
+                return self.confined
+            return self._watch(progress)
+        except (EOFError, BrokenPipeError):
+            return {}
+        except ValueError as error:
+            self._why = f"the process that read it gave a wrong answer ({error})"
+            return {}
+
+    def _watch(self, progress: Callable[[float], None]) -> dict[str, Any]:
+        ends = time.monotonic() + self._settings.max_wall_s
+        reached = -1.0
+        while not self._why:
+            answer = self._next(ends - time.monotonic())
+            if "progress" not in answer:
+                return _checked(answer) if answer else {}
+            share = answer["progress"]
+            if not isinstance(share, int | float):
+                raise ValueError("progress that is no number")
+            if share > reached:
+                reached = float(share)
+                progress(min(max(reached, 0.0), 1.0))
+        return {}
+
+    def _next(self, left_s: float) -> dict[str, Any]:
+        stall = self._settings.stall_s
+        if wait([self._connection], max(0.0, min(stall, left_s))):
+            return receive(self._connection)
+        if left_s <= stall:
+            self._why = (
+                f"reading it took longer than the {self._settings.max_wall_s:g} s allowed "
+                "(source.max_wall_s)"
+            )
+        else:
+            self._why = f"reading it came to a standstill: nothing for {stall:g} s (source.stall_s)"
+        return {}
+
+    def end(self) -> _Ended:
+        """Wait for the child to end, or make it; say how it did."""
+        self._connection.close()
+        if self._why or not wait([self._status], _END_S):
+            self._status.shutdown(socket.SHUT_WR)
+            wait([self._status], _END_S)
+        self._status.setblocking(False)
+        try:
+            said = json.loads(self._status.recv(4096))
+        except (OSError, ValueError):
+            return _Ended(-signal.SIGKILL, why=self._why or "the process that read it is lost")
+        return _Ended(said["status"], said["cpu_s"], said["peak_rss_bytes"], self._why)
+
+
+def _checked(answer: dict[str, Any]) -> dict[str, Any]:
+    """Check the form of an answer; ValueError if it has none of the forms."""
+    if "facts" in answer:
+        facts, flaws = answer["facts"], answer.get("flaws")
+        streams = [answer.get("video"), answer.get("audio")]
+        if not (isinstance(facts, dict) and all(isinstance(f, dict) for f in facts.values())):
+            raise ValueError("facts that are no facts")
+        if not (isinstance(flaws, list) and all(isinstance(flaw, str) for flaw in flaws)):
+            raise ValueError("flaws that are no text")
+        if not all(s is None or (isinstance(s, int) and s >= 0) for s in streams):
+            raise ValueError("streams that are no numbers")
+        return answer
+    for name in ("refused", "setting", "memory", "failed"):
+        if name in answer:
+            return {k: str(v) if v is not None else None for k, v in answer.items()}
+    if "os" in answer and isinstance(answer["os"], list) and len(answer["os"]) == 2:
+        return answer
+    raise ValueError("an answer of unknown form")
+
+
+def _raise(
+    answer: Mapping[str, Any], ended: _Ended, errors: IO[bytes], settings: SourceSettings
+) -> NoReturn:
+    said = _tail(errors)
+    if "refused" in answer:
+        raise Refused(answer["refused"], answer.get("detail") or said)
+    if "setting" in answer:
+        raise SettingsError(answer["setting"])
+    if "memory" in answer:
+        raise Refused(
+            f"reading it takes more than the {settings.max_memory_bytes} bytes of memory allowed "
+            "(source.max_memory_bytes)",
+            answer["memory"],
+        )
+    if "os" in answer:
+        number, words = answer["os"]
+        if number == errno.EFBIG:
+            raise Refused(
+                f"what is taken from it does not fit into the {settings.max_output_bytes} bytes "
+                "allowed for a file (source.max_output_bytes)",
+                answer.get("at"),
+            )
+        raise OSError(number, f"{words}, in the process that reads the file\n{answer.get('at')}")
+    if "failed" in answer:
+        raise IntakeError(f"{answer['failed']}\n{answer.get('at') or said or ''}".strip())
+    raise Refused(ended.why or died_of(ended.status, f"{settings.max_cpu_s} s"), said)
+
+
+def _tail(errors: IO[bytes]) -> str | None:
+    length = errors.seek(0, os.SEEK_END)
+    errors.seek(max(0, length - _DETAIL))
+    return errors.read().decode("utf-8", "replace").strip() or None
+
+
+def _check_files(folders: Iterable[Path]) -> None:
+    """Refuse the work of a child that left anything but plain files behind."""
+    for folder in folders:
+        for entry in os.scandir(folder):
+            if not entry.is_file(follow_symlinks=False):
+                raise Refused(f"the process that read it left {entry.name!r}, which is no file")

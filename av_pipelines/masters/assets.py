@@ -1,0 +1,61 @@
+"""The ``master`` asset: from ``audio``, with ``MasterSettings``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from av_pipelines.maker import Job, Made, Maker, Product
+from av_pipelines.masters.settings import MasterSettings
+
+
+def _make(job: Job) -> dict[str, Made]:
+    from av_pipelines.masters.master import master
+
+    audio, folder = job.inputs["audio"], job.out["master"]
+    result = master(
+        audio.first("audio.flac", "audio.w64"),
+        folder,
+        job.settings["master"],
+        loudness=json.loads(audio.file("loudness.json").read_text("utf-8")),
+        progress=job.progress,
+    )
+    return {
+        "master": Made(
+            result.facts, pictures={"loudness": "loudness.png"}, tables={"delivered": _files(folder)}
+        )
+    }
+
+
+def _files(folder: Path) -> list[dict[str, Any]]:
+    """The delivered files with what was measured on each, for the UI."""
+    measured: Mapping[str, Mapping[str, Any]] = json.loads(
+        (folder / "loudness.json").read_text("utf-8")
+    )["files"]
+    return [{"file": name, **numbers} for name, numbers in measured.items()]
+
+
+def _verify(folder: Path, facts: Mapping[str, Any]) -> None:
+    from av_pipelines.media.audio import verify_audio
+
+    verify_audio(folder / "master.flac", facts)
+
+
+MASTERS = Maker(
+    name="master",
+    products=(
+        Product(
+            name="master",
+            description="The sound at a target loudness under a true-peak ceiling, to deliver.",
+            group="audio",
+            settings=MasterSettings,
+            code_version="1",
+            inputs=("audio",),
+            kinds=frozenset({"flac", "mp3"}),
+            verify=_verify,
+        ),
+    ),
+    make=_make,
+)

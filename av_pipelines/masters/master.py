@@ -1,0 +1,372 @@
+"""Master a programme: bring it to its target loudness under its ceiling, in several formats.
+
+Here: the order of things, and what is written down about them. Not here: the search for the gain
+(``levelling``), one file (``delivery``), the limiter (``limiter``).
+
+Two passes at most come before encoding in ordinary cases: the programme is measured where that has
+not been done, and where its peaks reach the ceiling the loudness after limiting is measured until
+it is right (three passes at most). Everything runs in blocks, whatever the length.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from av_pipelines.masters.chain import MasterError, Programme
+from av_pipelines.masters.delivery import Delivered, deliver, loudness_after, measure
+from av_pipelines.masters.formats import FORMATS, MAX_FLAC_CHANNELS, MAX_FLAC_RATE, Format
+from av_pipelines.masters.levelling import Level, find_gain
+from av_pipelines.masters.picture import draw_loudness
+from av_pipelines.masters.settings import FormatName, MasterSettings
+from av_pipelines.media.loudness import MIN_SAMPLE_RATE, Curve
+
+__all__ = ["MasterError", "MasterResult", "master"]
+
+_MAIN: FormatName = "flac"
+
+
+@dataclass(frozen=True)
+class MasterResult:
+    """What was made: numbers of ``master.flac``, as decoding it gives them.
+
+    Attributes:
+        integrated_lufs: -inf for silence.
+        true_peak_dbtp: -inf for digital silence.
+        lra_lu: loudness range.
+        gain_db: before the limiter.
+        limiter_max_db: largest gain reduction.
+        limiter_mean_db: gain reduction averaged over the whole.
+        actions: what was done to the sound, as sentences, for all files.
+        duration_s: of the master.
+        sample_rate_hz: of ``master.flac``, the programme's own.
+        channels: of ``master.flac``, the programme's own.
+        files: names of all files written, the audio files first.
+    """
+
+    integrated_lufs: float
+    true_peak_dbtp: float
+    lra_lu: float
+    gain_db: float
+    limiter_max_db: float
+    limiter_mean_db: float
+    actions: tuple[str, ...]
+    duration_s: float
+    sample_rate_hz: int
+    channels: int
+    files: tuple[str, ...]
+
+    def facts(self) -> dict[str, Any]:
+        """Return all but the files as JSON-safe facts: levels to 0.01 dB, None for -inf."""
+        return {
+            "integrated_lufs": _level(self.integrated_lufs),
+            "true_peak_dbtp": _level(self.true_peak_dbtp),
+            "lra_lu": _level(self.lra_lu),
+            "gain_db": _level(self.gain_db),
+            "limiter_max_db": _level(self.limiter_max_db),
+            "limiter_mean_db": _level(self.limiter_mean_db),
+            "actions": list(self.actions),
+            "duration_s": round(self.duration_s, 3),
+            "sample_rate_hz": self.sample_rate_hz,
+            "channels": self.channels,
+        }
+
+
+def _level(value: float) -> float | None:
+    # Adding 0 turns -0.0 into 0.0.
+    return round(value, 2) + 0.0 if math.isfinite(value) else None
+
+
+@dataclass(frozen=True)
+class _Input:
+    """The programme's loudness as it was."""
+
+    integrated_lufs: float
+    true_peak_dbtp: float
+    duration_s: float
+    curve: Curve
+    facts: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Self | None:
+        """Read a ``loudness.json`` (``Loudness.to_json_dict``); None if it does not tell enough."""
+        if not {"integrated_lufs", "true_peak_dbtp", "duration_s", "curve"} <= given.keys():
+            return None
+        curve = given["curve"]
+        return cls(
+            integrated_lufs=_number(given["integrated_lufs"]),
+            true_peak_dbtp=_number(given["true_peak_dbtp"]),
+            duration_s=float(given["duration_s"]),
+            curve=Curve(
+                np.array(curve["times_s"], dtype=np.float64),
+                np.array([_number(v) for v in curve["lufs"]], dtype=np.float64),
+            ),
+            facts={key: value for key, value in given.items() if key != "curve"},
+        )
+
+
+def _number(value: float | None) -> float:
+    return -math.inf if value is None else float(value)
+
+
+class _Progress:
+    """Adds up parts of the work; the callback hears from one thread at a time, never less."""
+
+    def __init__(self, callback: Callable[[float], None]) -> None:
+        self._callback = callback
+        self._lock = threading.Lock()
+        self._parts: list[tuple[float, float]] = []
+        self._told = 0.0
+
+    def part(self, weight: float) -> Callable[[float], None]:
+        """Return where a part that makes up ``weight`` of the whole tells how far it is."""
+        index = len(self._parts)
+        self._parts.append((weight, 0.0))
+
+        def tell(fraction: float) -> None:
+            with self._lock:
+                self._parts[index] = (weight, fraction)
+                now = min(1.0, sum(w * f for w, f in self._parts))
+                if now > self._told:
+                    self._told = now
+                    self._callback(now)
+
+        return tell
+
+
+def master(
+    audio: Path,
+    out: Path,
+    settings: MasterSettings,
+    *,
+    loudness: Mapping[str, Any] | None = None,
+    tags: Mapping[str, str] | None = None,
+    progress: Callable[[float], None] = lambda _: None,
+) -> MasterResult:
+    """Master an audio file.
+
+    Writes ``master.flac``, the other formats of the settings, ``loudness.json`` and
+    ``loudness.png``. Every audio file is decoded again and measured; see ``delivery.deliver``.
+
+    Args:
+        audio: a file this project wrote (the ``audio`` artifact's).
+        out: an existing folder. What is in it after an error is of no use.
+        settings: what to make.
+        loudness: the audio artifact's ``loudness.json``; measured here if None or without curve.
+        tags: title, artist and the like, for all formats; FFmpeg's names.
+        progress: is told which part is done, 0 to 1, from one thread at a time.
+
+    Raises:
+        MasterError: the audio cannot be mastered, or not as the settings want it.
+    """
+    programme = Programme.of(audio)
+    _refuse_what_no_master_holds(programme)
+    told = _Progress(progress)
+    before = _Input.of(loudness) if loudness is not None else None
+    if before is None:
+        before = _Input.of(measure(programme, 0, told.part(0.0)).to_json_dict())
+        assert before is not None, "the meter tells all there is to know"
+    if before.duration_s <= 0:
+        raise MasterError(f"{audio}: there are no samples in it; nothing can be made of it")
+    length = before.duration_s
+
+    jobs = _jobs(programme, settings)
+    if settings.preview_s is not None:
+        if settings.preview_start_s >= length:
+            raise MasterError(
+                f"{audio}: preview_start_s = {settings.preview_start_s:g} is after its end at "
+                f"{length:.2f} s; give less"
+            )
+        length = min(settings.preview_s, length - settings.preview_start_s)
+    levels = _levels(jobs, programme, before, settings, told.part(0.25))
+
+    def make(kind: Format, source: Programme, tell: Callable[[float], None]) -> Delivered:
+        level = levels[source.layout]
+        if settings.preview_s is not None:
+            source = source.excerpt(settings.preview_start_s, settings.preview_s)
+            level = Level(level.gain_db, None)
+        return deliver(
+            source,
+            out,
+            kind,
+            level,
+            settings,
+            tags=tags or {},
+            samples=length * source.sample_rate,
+            progress=tell,
+        )
+
+    # The encoders leave Python's lock while they work.
+    with ThreadPoolExecutor(min(len(jobs), os.cpu_count() or 1)) as pool:
+        weight = 0.75 / len(jobs)
+        running = [pool.submit(make, *job, told.part(weight)) for job in jobs]
+        try:
+            delivered = [job.result() for job in running]
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    main = delivered[0]
+    result = _result(main, delivered, levels, before, settings)
+    _write_json(out / "loudness.json", result, delivered, before, settings)
+    draw_loudness(
+        out / "loudness.png",
+        before=_from(before.curve, main.programme.start_s),
+        after=main.loudness.curve,
+        target_lufs=settings.target_lufs,
+        reduction=main.reduction,
+        duration_s=main.loudness.duration_s,
+    )
+    progress(1.0)
+    return result
+
+
+def _refuse_what_no_master_holds(programme: Programme) -> None:
+    rate, channels = programme.sample_rate, programme.channels
+    if channels > MAX_FLAC_CHANNELS:
+        raise MasterError(
+            f"{programme.path}: {channels} channels; master.flac holds 1 to {MAX_FLAC_CHANNELS}. Mix "
+            "them down first, or leave the master asset out"
+        )
+    if not MIN_SAMPLE_RATE <= rate <= MAX_FLAC_RATE:
+        raise MasterError(
+            f"{programme.path}: {rate} Hz; a master has {MIN_SAMPLE_RATE} to {MAX_FLAC_RATE} Hz. "
+            "Resample it first, or leave the master asset out"
+        )
+
+
+def _jobs(programme: Programme, settings: MasterSettings) -> list[tuple[Format, Programme]]:
+    """Say what to make, of what; ``master.flac`` first, which takes the programme as it is."""
+    jobs = []
+    for name in dict.fromkeys((_MAIN, *settings.formats)):
+        kind = FORMATS[name]
+        rate = kind.rate_for(programme.sample_rate)
+        layout = kind.layout_for(programme.layout, programme.channels)
+        same = (rate, layout) == (programme.sample_rate, programme.layout)
+        jobs.append((kind, programme if same else programme.converted(rate, layout)))
+    return jobs
+
+
+def _levels(
+    jobs: list[tuple[Format, Programme]],
+    programme: Programme,
+    before: _Input,
+    settings: MasterSettings,
+    progress: Callable[[float], None],
+) -> dict[str, Level]:
+    """Find the gain for each layout that is delivered: a downmix has its own loudness and peaks."""
+    levels: dict[str, Level] = {}
+    for _, source in jobs:
+        if source.layout in levels:
+            continue
+        integrated, peak = before.integrated_lufs, before.true_peak_dbtp
+        if source.layout != programme.layout:
+            mixed = measure(source, 0, progress)
+            integrated, peak = mixed.integrated_lufs, mixed.true_peak_dbtp
+        samples = before.duration_s * source.sample_rate
+
+        def after(gain: float, source: Programme = source, samples: float = samples) -> float:
+            return loudness_after(source, gain, settings, samples, progress)
+
+        try:
+            levels[source.layout] = find_gain(integrated, peak, settings, after)
+        except MasterError as error:
+            raise MasterError(f"{programme.path}: {error}") from None
+    progress(1.0)
+    return levels
+
+
+def _result(
+    main: Delivered,
+    delivered: list[Delivered],
+    levels: Mapping[str, Level],
+    before: _Input,
+    settings: MasterSettings,
+) -> MasterResult:
+    native = main.programme
+    actions: list[str] = []
+    if settings.preview_s is not None:
+        actions.append(
+            f"A preview of {main.loudness.duration_s:g} s from {native.start_s:g} s, with the gain "
+            "of the whole."
+        )
+    if math.isfinite(before.integrated_lufs):
+        actions.append(f"Gain {main.gain_db:+.2f} dB, from {before.integrated_lufs:.2f} LUFS.")
+    actions.extend(levels[native.layout].actions)
+    if main.reduction.max_db >= 0.01:
+        actions.append(
+            f"Limited by {main.reduction.max_db:.2f} dB at most, {main.reduction.mean_db:.2f} dB on "
+            f"average, to stay under {settings.ceiling_dbtp:g} dBTP."
+        )
+    for one in delivered:
+        source = one.programme
+        if source.sample_rate != native.sample_rate:
+            actions.append(
+                f"{one.name}: resampled from {native.sample_rate} to {source.sample_rate} Hz."
+            )
+        if source.layout != native.layout:
+            actions.append(f"{one.name}: mixed from {native.layout} to {source.layout}.")
+            actions.extend(f"{one.name}: {said}" for said in levels[source.layout].actions)
+        actions.extend(one.actions)
+    return MasterResult(
+        integrated_lufs=main.loudness.integrated_lufs,
+        true_peak_dbtp=main.loudness.true_peak_dbtp,
+        lra_lu=main.loudness.lra_lu,
+        gain_db=main.gain_db,
+        limiter_max_db=main.reduction.max_db,
+        limiter_mean_db=main.reduction.mean_db,
+        actions=tuple(actions),
+        duration_s=main.loudness.duration_s,
+        sample_rate_hz=native.sample_rate,
+        channels=native.channels,
+        files=(*(one.name for one in delivered), "loudness.json", "loudness.png"),
+    )
+
+
+def _write_json(
+    path: Path,
+    result: MasterResult,
+    delivered: list[Delivered],
+    before: _Input,
+    settings: MasterSettings,
+) -> None:
+    files = {}
+    for one in delivered:
+        numbers = one.loudness.to_json_dict()
+        del numbers["curve"]
+        files[one.name] = {
+            **numbers,
+            "sample_rate_hz": one.programme.sample_rate,
+            "channels": one.programme.channels,
+            "codec": one.encoding.codec,
+            "gain_db": _level(one.gain_db),
+            "limiter_max_db": _level(one.reduction.max_db),
+            "encodings": one.encodings,
+        }
+    found = {
+        "target_lufs": settings.target_lufs,
+        "ceiling_dbtp": settings.ceiling_dbtp,
+        "gain_db": _level(result.gain_db),
+        "limiter": {
+            "max_db": _level(result.limiter_max_db),
+            "mean_db": _level(result.limiter_mean_db),
+        },
+        "actions": list(result.actions),
+        "input": dict(before.facts),
+        "files": files,
+    }
+    path.write_text(json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False), "utf-8")
+
+
+def _from(curve: Curve, start_s: float) -> Curve:
+    """Return a curve from a time on, counted from there."""
+    later = curve.times_s > start_s
+    return Curve(curve.times_s[later] - start_s, curve.lufs[later])

@@ -1,0 +1,368 @@
+"""The watch folder: a Dagster sensor that asks for runs when files in ``<store>/inbox`` are whole.
+
+Here: one tick, from the cursor to run requests. Not here: what counts as a file (``listing``),
+when it is whole and how often it is tried (``watching``), what shares a run (``batching``).
+
+A tick lists and stats, and reads sidecars of files that it claims; it never opens media. Whatever
+dies when, nothing is lost or made twice: claiming and adding keys may be repeated; Dagster stores
+the cursor before it starts the runs, and finishes starting them after a crash; and where it falls
+back to an old cursor all the same, each unfinished run carries a tag that names its files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import dagster as dg
+
+from av_pipelines.intake.claim import register
+from av_pipelines.maker import Studio
+from av_pipelines.settings import Recipe, Settings, SettingsError, read_sidecar, sidecar_of
+from partitions.keys import media_key
+from partitions.media import contiguous_ranges, media_partitions
+from sensors.batching import cut
+from sensors.listing import Found, Listing, find, measure, recipe_of
+from sensors.telling import shown, summary, together, warnings
+from sensors.watching import SETTLE_MS, Decision, Memory, Ready
+
+NAME = "inbox"
+MOST_KEYS = 100
+"""Most files asked for in one tick: the daemon looks each key up on its own, 6 ms apiece."""
+INTERVAL_S = 3
+"""The daemon goes round every 5 s at best; below that, a longer interval only risks a miss."""
+
+_FILES_TAG = "inbox_files"
+_LIST_S = 15.0
+_CLAIM_S = 30.0  # Dagster ends a tick after 60 s
+_SECOND_LOOK_S = 5.0
+_REPEAT_MS = 600_000
+_MOST_SIDECAR_BYTES = 65_536
+_STILLBORN = timedelta(minutes=10)
+_MOST_SLOTS = 8
+
+_UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.MANAGED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What the sensor works with, besides the folder itself."""
+
+    studio: Studio
+    settings: Mapping[str, type[Settings]]
+    """Asset → settings model, to check sidecars."""
+    assets_of: Callable[[Recipe], list[str]]
+    most_files: int
+    """Most files in a run."""
+
+
+def open_desk() -> Desk:
+    """Open the studio of the environment; touches nothing on disk."""
+    from av_pipelines.dagster_assets import BATCH
+    from av_pipelines.makers import SETTINGS, assets_of, open_studio
+
+    return Desk(open_studio(), SETTINGS, assets_of, BATCH)
+
+
+def inbox_sensor(
+    job: Any,
+    desk: Callable[[], Desk] = open_desk,
+    *,
+    clock: Callable[[], float] = time.time,
+    sleep: Callable[[float], None] = time.sleep,
+) -> dg.SensorDefinition:
+    """Return the sensor that watches the inbox.
+
+    Args:
+        job: the job over all media assets; a run makes the assets of a recipe.
+        desk: what to work with, opened anew in every tick.
+        clock: seconds since 1970.
+        sleep: waits for so many seconds.
+    """
+
+    @dg.sensor(
+        name=NAME,
+        job=job,
+        minimum_interval_seconds=INTERVAL_S,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Takes whole files from the inbox: a subfolder is a recipe.",
+    )
+    def inbox(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        return _Tick(context, desk(), clock, sleep).result()
+
+    return inbox
+
+
+class _Tick:
+    """One evaluation of the sensor."""
+
+    def __init__(
+        self,
+        context: dg.SensorEvaluationContext,
+        desk: Desk,
+        clock: Callable[[], float],
+        sleep: Callable[[float], None],
+    ) -> None:
+        self._context, self._desk, self._clock, self._sleep = context, desk, clock, sleep
+        self._inbox = desk.studio.store.inbox
+        self._started = time.monotonic()
+        self._assets: dict[str, list[str]] = {}
+        self._wrong_recipes: dict[str, str] = {}
+
+    def _late(self, seconds: float) -> bool:
+        return time.monotonic() - self._started > seconds
+
+    def _now(self) -> int:
+        return int(self._clock() * 1000)
+
+    def result(self) -> dg.SensorResult | dg.SkipReason:
+        memory = self._recall()
+        try:
+            found = find(self._inbox, lambda: self._late(_LIST_S))
+        except OSError as error:
+            return dg.SkipReason(
+                f"cannot list {self._inbox}: {error.strerror}. `avp up` makes the folder; "
+                f"a network drive must be mounted"
+            )
+        if found.nothing and memory.empty:
+            return dg.SkipReason("the inbox is empty")
+        instance = self._context.instance
+        going = _going(instance, self._clock()) if found.files else set()
+        recipes = self._desk.studio.recipes.names()
+        memory.forget(file.path for file in found.files)
+        listing, decision = self._look(memory, found, recipes, going)
+        for run_key in memory.finished(going):
+            _note_end(instance, memory, run_key, self._now())
+        memory.resume = listing.resume
+        taken = self._take(memory, decision)
+        known = instance.get_dynamic_partitions(_partitions()) if taken else []
+        requests, new_keys = self._requests(memory, taken, known)
+        said = warnings(
+            found, listing, memory, decision, recipes, self._desk.studio.store.root / "recipes"
+        )
+        self._log(memory, said)
+        line = summary(found, memory, decision)
+        if requests:
+            self._context.log.info(f"{len(taken)} files taken in {len(requests)} runs. {line}")
+        return dg.SensorResult(
+            run_requests=requests,
+            skip_reason=None if requests else dg.SkipReason(together(line, said)),
+            dynamic_partitions_requests=(
+                [media_partitions.build_add_request(new_keys)] if new_keys else []
+            ),
+            cursor=memory.dump(),
+        )
+
+    def _recall(self) -> Memory:
+        try:
+            return Memory.load(self._context.cursor)
+        except ValueError as error:
+            self._context.log.warning(f"{error}; the inbox is looked at as if for the first time")
+            return Memory()
+
+    def _look(
+        self, memory: Memory, found: Found, recipes: Sequence[str], going: set[str]
+    ) -> tuple[Listing, Decision]:
+        """Look once; and once more in this tick when that may show a file to be whole."""
+        files = [file for file in found.files if recipe_of(file.path) in recipes]
+
+        def look() -> tuple[Listing, Decision]:
+            listing = measure(
+                self._inbox, files, start=memory.resume, late=lambda: self._late(_LIST_S)
+            )
+            return listing, memory.look(listing, going, self._now())
+
+        listing, decision = look()
+        if decision.soon and not listing.resume and not self._late(_SECOND_LOOK_S):
+            self._sleep(SETTLE_MS / 1000 + 0.05)
+            listing, decision = look()
+        return listing, decision
+
+    # ------------------------------------------------------------------ claiming
+
+    def _take(self, memory: Memory, decision: Decision) -> dict[str, Ready]:
+        """Register as many files as there is room for; return them by key."""
+        taken: dict[str, Ready] = {}
+        room = min(MOST_KEYS, memory.room())
+        for file in decision.ready:
+            if len(taken) >= room or self._late(_CLAIM_S):
+                break
+            try:
+                key = self._register(file)
+            except (ValueError, OSError, RecursionError) as error:
+                # a sidecar is a stranger's file: whatever reading it raises concerns it alone
+                memory.hold(file, shown(str(error).replace("\n", "; ")), self._now())
+                continue
+            if key:
+                taken[key] = file
+        return taken
+
+    def _register(self, file: Ready) -> str | None:
+        """Write down that a file is to be made; None when it is not what it was.
+
+        Raises:
+            SettingsError: its sidecar or its recipe is wrong.
+            OSError: it cannot be read or moved.
+        """
+        path = self._inbox / file.seen.path
+        try:
+            facts = path.lstat()
+        except FileNotFoundError:
+            return None
+        if (facts.st_size, facts.st_mtime_ns) != (file.seen.size, file.seen.mtime_ns):
+            return None
+        recipe = recipe_of(file.seen.path)
+        self._check_recipe(recipe)
+        _check_access(path)
+        sidecar = self._sidecar(path)
+        key = media_key(PurePosixPath(file.seen.path))
+        register(
+            self._desk.studio.store,
+            path,
+            key,
+            recipe=recipe,
+            claim="move",
+            sidecar=sidecar,
+            stat=facts,
+        )
+        return key
+
+    def _check_recipe(self, name: str) -> None:
+        if name not in self._assets and name not in self._wrong_recipes:
+            try:
+                recipe = self._desk.studio.recipes.get(name)
+                self._assets[name] = self._desk.assets_of(recipe)
+            except (ValueError, OSError, RecursionError) as error:
+                self._wrong_recipes[name] = str(error)
+        if name in self._wrong_recipes:
+            raise SettingsError(self._wrong_recipes[name])
+
+    def _sidecar(self, path: Path) -> dict[str, Any]:
+        beside = sidecar_of(path)
+        try:
+            facts = beside.lstat()
+        except FileNotFoundError:
+            return {}
+        if not stat.S_ISREG(facts.st_mode) or facts.st_size > _MOST_SIDECAR_BYTES:
+            raise SettingsError(
+                f"{beside}: a sidecar is a plain file of at most {_MOST_SIDECAR_BYTES} bytes"
+            )
+        return dict(read_sidecar(path, self._desk.settings))
+
+    # ------------------------------------------------------------------ asking
+
+    def _requests(
+        self, memory: Memory, taken: Mapping[str, Ready], known: Sequence[str]
+    ) -> tuple[list[dg.RunRequest], list[str]]:
+        """Return the run requests, and the new keys in the order in which to add them."""
+        position = {key: index for index, key in enumerate(known)}
+        groups: dict[str, list[str]] = {}
+        for key in sorted(
+            taken, key=lambda key: (position.get(key, len(known)), taken[key].seen.path)
+        ):
+            groups.setdefault(recipe_of(taken[key].seen.path), []).append(key)
+        new = [key for keys in groups.values() for key in keys if key not in position]
+        order = [*known, *new]
+        position |= {key: len(known) + index for index, key in enumerate(new)}
+        requests: list[dg.RunRequest] = []
+        for recipe, keys in groups.items():
+            sizes = [taken[key].seen.size for key in keys]
+            for part in cut(sizes, _slots(self._context.instance), self._desk.most_files):
+                mine = [keys[index] for index in part]
+                for first, last in contiguous_ranges(order, mine, self._desk.most_files):
+                    span = range(position[first], position[last] + 1)
+                    files = [taken[key] for key in mine if position[key] in span]
+                    requests.append(self._request(memory, recipe, first, last, files))
+        return requests, new
+
+    def _request(
+        self, memory: Memory, recipe: str, first: str, last: str, files: Sequence[Ready]
+    ) -> dg.RunRequest:
+        from av_pipelines.launch import range_tags
+
+        text = " ".join(f"{file.mark}@{file.since}" for file in files)
+        run_key = f"{NAME}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+        memory.ask(run_key, files)
+        return dg.RunRequest(
+            run_key=run_key,
+            tags={
+                **range_tags(first, last),
+                "recipe": recipe,
+                _FILES_TAG: " ".join(file.mark for file in files),
+            },
+            asset_selection=[dg.AssetKey(asset) for asset in self._assets[recipe]],
+        )
+
+    def _log(self, memory: Memory, said: Sequence[str]) -> None:
+        """Log warnings when they change, and now and then; the skip reason has them always."""
+        digest = hashlib.sha256("\n".join(said).encode()).hexdigest()[:16] if said else ""
+        before, when = memory.said
+        if digest == before and 0 <= self._now() - when < _REPEAT_MS:
+            return
+        for line in said:
+            self._context.log.warning(line)
+        memory.said = (digest, self._now())
+
+
+def _check_access(path: Path) -> None:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise SettingsError("its name is not UTF-8: rename it") from None
+    if not os.access(path, os.R_OK):
+        raise PermissionError("no right to read it")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise PermissionError(f"no right to move it out of {path.parent}")
+
+
+def _partitions() -> str:
+    return str(media_partitions.name)
+
+
+def _going(instance: dg.DagsterInstance, now: float) -> set[str]:
+    """Marks of the files that some unfinished run was asked to make."""
+    records = instance.get_run_records(
+        dg.RunsFilter(statuses=_UNFINISHED, tags={"dagster/sensor_name": NAME})
+    )
+    marks: set[str] = set()
+    for record in records:
+        run = record.dagster_run
+        age = now - record.create_timestamp.timestamp()
+        if run.status == dg.DagsterRunStatus.NOT_STARTED and age > _STILLBORN.total_seconds():
+            continue  # the daemon made it but could never queue it
+        marks.update(run.tags.get(_FILES_TAG, "").split())
+    return marks
+
+
+def _note_end(instance: dg.DagsterInstance, memory: Memory, run_key: str, now: int) -> None:
+    """Note that a run ended without taking its files, unless Dagster is about to retry it."""
+    runs = instance.get_runs(dg.RunsFilter(tags={"dagster/run_key": run_key}))
+    if not runs:
+        memory.ended(run_key, "its run is gone", now)
+        return
+    run = runs[0]  # the newest: a retry has its parent's tags
+    if run.is_complete_and_waiting_to_retry:
+        return
+    how = f"run {run.run_id[:8]} ended as {run.status.value} and left it here"
+    memory.ended(run_key, how, now, final=run.status == dg.DagsterRunStatus.CANCELED)
+
+
+def _slots(instance: dg.DagsterInstance) -> int:
+    """How many runs go at a time."""
+    queue = instance.get_concurrency_config().run_queue_config
+    limit = queue.max_concurrent_runs if queue else -1
+    return min(limit if limit > 0 else os.cpu_count() or 1, _MOST_SLOTS)
