@@ -143,6 +143,9 @@ def _print_results(results: Sequence[Any]) -> None:
     for result in results:
         mark = marks.get(result.state, f"[red]{result.state}[/]")
         console.print(f"{mark} {escape(str(result.path))}")
+        if result.state == "quarantined":
+            console.print(f"  {result.reason}\n  look: {result.command}", markup=False)
+            continue
         for outcome in result.outcomes:
             console.print(f"  {_line(outcome)}", markup=False)
 

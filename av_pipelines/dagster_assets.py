@@ -5,14 +5,12 @@ of them in one process, so that start-up is paid once; every file that is done i
 materialization of its own partition at that moment, and no file's failure costs another's result.
 """
 
-from __future__ import annotations
-
 import base64
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import dagster as dg
 from pydantic import BaseModel, Field
@@ -192,26 +190,23 @@ def run_config(makers: Sequence[Maker], overrides: Mapping[str, Mapping[str, Any
     return {"ops": ops} if ops else {}
 
 
-def _config_schema(maker: Maker) -> dg.Field:
+def _config_schema(maker: Maker) -> dict[str, dg.Field]:
     """The settings models as launchpad schema; what is left out falls to sidecar and recipe."""
-    shapes = {p.name: _shape(f"{p.name}", p.settings) for p in maker.products}
-    if len(shapes) == 1:
-        return dg.Field(next(iter(shapes.values())), is_required=False)
-    fields = {name: dg.Field(shape, is_required=False) for name, shape in shapes.items()}
-    return dg.Field(dg.Shape(fields), is_required=False)
+    if len(maker.products) == 1:
+        return _fields(maker.products[0].name, maker.products[0].settings)
+    shapes = {p.name: dg.Shape(_fields(p.name, p.settings)) for p in maker.products}
+    return {name: dg.Field(shape, is_required=False) for name, shape in shapes.items()}
 
 
-def _shape(path: str, model: type[BaseModel]) -> dg.Shape:
-    return dg.Shape(
-        {
-            name: dg.Field(
-                _config_type(f"{path}_{name}", field.annotation),
-                is_required=False,
-                description=_help(field),
-            )
-            for name, field in model.model_fields.items()
-        }
-    )
+def _fields(path: str, model: type[BaseModel]) -> dict[str, dg.Field]:
+    return {
+        name: dg.Field(
+            _config_type(f"{path}_{name}", field.annotation),
+            is_required=False,
+            description=_help(field),
+        )
+        for name, field in model.model_fields.items()
+    }
 
 
 def _help(field: FieldInfo) -> str:
@@ -221,6 +216,8 @@ def _help(field: FieldInfo) -> str:
 
 def _config_type(path: str, kind: Any) -> Any:
     origin, args = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return _config_type(path, args[0])
     if origin in (Union, types.UnionType):
         (inner,) = [a for a in args if a is not type(None)]
         return dg.Noneable(_config_type(path, inner))
@@ -229,6 +226,6 @@ def _config_type(path: str, kind: Any) -> Any:
     if origin in (tuple, list, frozenset):
         return dg.Array(_config_type(path, args[0]))
     if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return _shape(path, kind)
+        return dg.Shape(_fields(path, kind))
     simple = {bool: dg.Bool, int: dg.Int, float: dg.Float, str: dg.String}
     return simple[kind]

@@ -32,6 +32,8 @@ class FileResult:
     path: Path
     key: str
     outcomes: list[Outcome] = field(default_factory=list)
+    command: str | None = None
+    """Of a quarantined file: what shows the refusal by hand."""
 
     @property
     def state(self) -> Literal["done", "partial", "quarantined"]:
@@ -196,6 +198,9 @@ def run_files(
                 tags=range_tags(first, last),
                 asset_selection=[dg.AssetKey(asset) for asset in wanted],
             )
+    for result in results.values():
+        refusal = studio.store.quarantined(result.key)
+        result.command = refusal.command if refusal else None
     return list(results.values())
 
 

@@ -95,14 +95,19 @@ class Block:
         return self.native.astype(np.float32) * scale
 
     @cached_property
-    def highest(self) -> np.ndarray:
-        """Largest sample of each channel, float32 (channels,)."""
-        return self.samples.max(axis=1)
+    def highest(self) -> float:
+        """Largest sample of all channels, NaN if there is one."""
+        return float(self.samples.max())
 
     @cached_property
-    def lowest(self) -> np.ndarray:
-        """Smallest sample of each channel, float32 (channels,)."""
-        return self.samples.min(axis=1)
+    def lowest(self) -> float:
+        """Smallest sample of all channels, NaN if there is one."""
+        return float(self.samples.min())
+
+    @property
+    def peak(self) -> float:
+        """Largest absolute value."""
+        return max(self.highest, -self.lowest)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +136,7 @@ class BlockMaker:
         self._buffer = np.zeros((0, 0), np.float32)
         self._filled = 0
         self._given = 0
-        self._now: SoundFormat | None = None
+        self._now: tuple[int, str, int] | None = None
         self._convert: av.AudioResampler | None = None
 
     def add(self, frame: AudioFrame) -> Iterator[Block]:
@@ -140,11 +145,11 @@ class BlockMaker:
         Raises:
             ValueError: a frame without samples in a known format.
         """
-        now = _format_of(frame)
-        if self.format is None:
-            self._begin(now)
+        layout = frame.layout
+        now = frame.sample_rate, frame.format.name, layout.nb_channels
         if now != self._now:
-            yield from self._change(now)
+            yield from self._change(frame)
+            self._now = now
         if self._convert is None:
             yield from self._collect(frame)
         else:
@@ -158,16 +163,17 @@ class BlockMaker:
         if self._filled:
             yield self._block(self._filled)
 
-    def _begin(self, now: SoundFormat) -> None:
-        self.format = self._now = now
-        size = min(max(now.sample_rate // 2, 4096), 65536)
-        self._buffer = np.empty((now.channels, size), _DTYPES[now.sample_format])
-
-    def _change(self, now: SoundFormat) -> Iterator[Block]:
+    def _change(self, frame: AudioFrame) -> Iterator[Block]:
+        """Begin, or begin to convert or cease to, as the format of this frame asks for."""
         yield from self._finish_conversion()
-        self._now = now
-        target = self.format
-        if target is not None and now != target:
+        now, target = _format_of(frame), self.format
+        if target is None:
+            self.format = now
+            size = min(max(now.sample_rate // 2, 4096), 65536)
+            self._buffer = np.empty((now.channels, size), _DTYPES[now.sample_format])
+        elif (now.sample_rate, now.channels) != (target.sample_rate, target.channels) or (
+            now.sample_format != target.sample_format
+        ):
             self._convert = av.AudioResampler(
                 format=target.sample_format + "p", layout=target.layout, rate=target.sample_rate
             )
@@ -179,11 +185,13 @@ class BlockMaker:
                 yield from self._collect(frame)
 
     def _collect(self, frame: AudioFrame) -> Iterator[Block]:
-        data = _planar(frame)
-        taken = 0
-        while taken < data.shape[1]:
-            step = min(self._buffer.shape[1] - self._filled, data.shape[1] - taken)
-            self._buffer[:, self._filled : self._filled + step] = data[:, taken : taken + step]
+        planes = _planes(frame)
+        taken, count = 0, frame.samples
+        while taken < count:
+            step = min(self._buffer.shape[1] - self._filled, count - taken)
+            to = slice(self._filled, self._filled + step)
+            for row, plane in zip(self._buffer, planes, strict=True):
+                row[to] = plane[taken : taken + step]
             self._filled += step
             self.samples += step
             taken += step
@@ -195,17 +203,16 @@ class BlockMaker:
         native = self._buffer[:, :count]
         self._buffer = np.empty_like(self._buffer)
         self._filled = 0
-        if native.dtype.kind == "f":
-            self._silence_accidents(native)
-        native.setflags(write=False)
         block = Block(self._stream, self.format, self._given, native)
+        if native.dtype.kind == "f" and not block.peak <= _MAX_SAMPLE:  # true for NaN too
+            self._silence_accidents(native)
+            block = Block(self._stream, self.format, self._given, native)
+        native.setflags(write=False)
         self._given += count
         return block
 
     def _silence_accidents(self, native: np.ndarray) -> None:
-        with np.errstate(invalid="ignore", over="ignore"):
-            if max(float(native.max()), -float(native.min())) <= _MAX_SAMPLE:
-                return  # also false for NaN, which is the point
+        with np.errstate(invalid="ignore"):
             bad = ~(np.abs(native) <= _MAX_SAMPLE)
         self.not_sound += int(bad.sum())
         native[bad] = 0
@@ -224,16 +231,14 @@ def _format_of(frame: AudioFrame) -> SoundFormat:
     )
 
 
-def _planar(frame: AudioFrame) -> np.ndarray:
-    """View a frame as (channels, samples); valid while the frame lives and is not reused."""
+def _planes(frame: AudioFrame) -> list[np.ndarray]:
+    """View the channels of a frame, each (samples,); valid while the frame lives."""
     kind = frame.format.name.removesuffix("p")
     dtype, count, channels = _DTYPES[kind], frame.samples, frame.layout.nb_channels
     planes = frame.planes
     if frame.format.is_planar:
-        if channels == 1:
-            data = np.frombuffer(planes[0], dtype, count).reshape(1, count)
-        else:
-            data = np.stack([np.frombuffer(planes[c], dtype, count) for c in range(channels)])
+        out = [np.frombuffer(planes[c], dtype, count) for c in range(channels)]
     else:
-        data = np.frombuffer(planes[0], dtype, count * channels).reshape(count, channels).T
-    return data * 2.0**-63 if kind == "s64" else data
+        packed = np.frombuffer(planes[0], dtype, count * channels)
+        out = [packed[c::channels] for c in range(channels)]
+    return [plane * 2.0**-63 for plane in out] if kind == "s64" else out

@@ -32,7 +32,7 @@ order by asset
     kinds={"duckdb"},
     description="The ledger as a DuckDB file: tables and views of what was made and what it cost.",
 )
-def catalog(studio: StudioResource) -> dg.MaterializeResult[None]:
+def catalog(studio: StudioResource) -> dg.MaterializeResult:
     """Bring `catalog.duckdb` up to date with the ledger."""
     store = studio.open().store
     path = refresh(store)
@@ -61,7 +61,7 @@ def catalog(studio: StudioResource) -> dg.MaterializeResult[None]:
     kinds={"html"},
     description="One page: what was made, what failed and why, what it cost.",
 )
-def report(studio: StudioResource) -> dg.MaterializeResult[None]:
+def report(studio: StudioResource) -> dg.MaterializeResult:
     """Write `report.html` from the catalog."""
     path = write_report(studio.open().store)
     return dg.MaterializeResult(

@@ -1,7 +1,7 @@
 """The catalog: one DuckDB file with all that the ledger says, and the views people ask.
 
-Here: bringing it up to date, opening it, running people's SQL on it. Not here: what is in it and
-how it is written (``building``, ``views.sql``), printing (``av_pipelines.cli``), pages (``report``).
+Here: bringing it up to date, opening it, running people's SQL on it. Not here: what is in it
+(``views.sql``), how it is written (``building``), printing (``av_pipelines.cli``).
 
 The file is never changed in place. A refresh writes a new one beside it and renames it over the
 old one: who reads keeps the file that was opened, and a refresh that dies leaves what was there.
@@ -181,10 +181,10 @@ def _build(store: Store, path: Path, news: _News) -> None:
 
 
 def query(store: Store, sql: str) -> tuple[list[str], list[list[Any]]]:
-    """Run SQL (DuckDB's dialect) on the catalog as it is; of several statements, the last counts.
+    """Bring the catalog up to date and run SQL on it (DuckDB's dialect).
 
-    The catalog cannot be changed, and no other file, extension or network can be reached. A
-    catalog that is missing or found damaged is built from the ledger first; call
+    Of several statements, the last one's result counts. Nothing can be changed, and no other
+    file, extension or network can be reached. A catalog found damaged on the way is built anew.
 
     Args:
         store: whose catalog.
@@ -196,9 +196,11 @@ def query(store: Store, sql: str) -> tuple[list[str], list[list[Any]]]:
 
     Raises:
         CatalogError: the SQL is wrong, or asks for what is not allowed.
+        OSError: the catalog is not up to date and its folder cannot be written.
     """
     import duckdb
 
+    refresh(store)
     try:
         return _run(store, sql)
     except duckdb.Error as error:
@@ -216,8 +218,9 @@ def _run(store: Store, sql: str) -> tuple[list[str], list[list[Any]]]:
             statements = connection.extract_statements(sql)
             if not statements:
                 raise CatalogError("no SQL was given")
-            for statement in statements:
-                result = connection.execute(statement)
+            for statement in statements[:-1]:
+                connection.execute(statement)
+            result = connection.execute(statements[-1])
             columns = [str(column[0]) for column in result.description]
             return columns, [[jsonable(value) for value in row] for row in result.fetchall()]
         except duckdb.Error as error:

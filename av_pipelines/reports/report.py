@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from av_pipelines.reports.catalog import reading
+from av_pipelines.reports.catalog import reading, refresh
 from partitions.keys import is_key
 from resources.manifest import FileRef, Manifest
 from resources.store import Artifact, Store, write_durably
@@ -61,16 +61,16 @@ left join (select asset, sum(bytes) as bytes from storage group by asset) as kep
 group by costs.asset
 order by min(ts)
 """
-_RECENT = f"""
+_RECENT = """
 select media.*, held.assets
 from media
 left join (
     select partition, list(asset order by since) as assets from library group by partition
 ) as held using (partition)
 order by last_seen desc, partition
-limit {_MEDIA}
+limit ?
 """
-_FAILED = f"""
+_FAILED = """
 select
     partition, event, reason, list(distinct asset order by asset) as assets,
     max(ts) as ts, max_by(recipe, ts) as recipe, max_by(origin, ts) as origin,
@@ -79,7 +79,7 @@ from failures
 where not resolved
 group by partition, event, reason
 order by ts desc, partition
-limit {_FAILURES}
+limit ?
 """
 
 
@@ -118,7 +118,7 @@ class Shown:
         ):
             if facts.get(name) is not None:
                 said.append(text.format(facts[name]))
-        return ", ".join(said)
+        return ", ".join(said).replace("-", "−")
 
 
 @dataclass
@@ -143,19 +143,23 @@ class MediaRow:
 
 
 def write_report(store: Store) -> Path:
-    """Write ``reports/report.html`` from the catalog as it is and the manifests; return its path.
+    """Write ``reports/report.html`` from the catalog, brought up to date, and the manifests.
 
     The page needs nothing but itself and, for pictures and links, its place in the store: it
     works from ``file://``, without scripts and without network.
 
+    Returns:
+        The page's path.
+
     Raises:
         OSError: the folder cannot be written.
     """
+    refresh(store)
     with reading(store) as connection:
         totals = _rows(connection, _TOTALS)[0]
         assets = _rows(connection, _ASSETS)
-        recent = _rows(connection, _RECENT)
-        failures = _rows(connection, _FAILED)
+        recent = _rows(connection, _RECENT, _MEDIA)
+        failures = _rows(connection, _FAILED, _FAILURES)
     for failure in failures:
         failure["command"] = _command(store, failure)
     page = _render(
@@ -172,8 +176,10 @@ def write_report(store: Store) -> Path:
     return path
 
 
-def _rows(connection: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:
-    result = connection.execute(sql)
+def _rows(
+    connection: duckdb.DuckDBPyConnection, sql: str, *parameters: object
+) -> list[dict[str, Any]]:
+    result = connection.execute(sql, parameters)
     names = [column[0] for column in result.description]
     return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
@@ -230,7 +236,7 @@ def _render(**content: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"span": span, "size": size, "money": money, "link": quote}
+    environment.filters |= {"span": span, "size": size, "usd": usd, "link": quote}
     return environment.get_template("report.html.j2").render(**content)
 
 
@@ -259,10 +265,8 @@ def size(count: float | None) -> str:
     return f"{value:,.1f} PB"
 
 
-def money(row: dict[str, Any]) -> str:
-    """Return what a row's ``usd`` says, and how much of the work has no price (``unpriced``)."""
-    usd, unpriced = row["usd"], row["unpriced"]
-    if usd is None:
+def usd(amount: float | None, unpriced: int) -> str:
+    """Return money; work that has no price is ``unpriced``, never $0."""
+    if amount is None:
         return "unpriced" if unpriced else "–"
-    known = f"${usd:,.2f}" if usd >= 1 or usd == 0 else f"${usd:.3g}"
-    return f"{known} + {unpriced:,} unpriced" if unpriced else known
+    return f"${amount:,.2f}" if amount >= 1 or amount == 0 else f"${amount:.3g}"

@@ -160,5 +160,5 @@ def _fits(block: Block) -> bool:
     if kind == "s32":
         return not np.bitwise_and(block.native, 0xFF).any()
     if kind in ("flt", "dbl"):
-        return bool(block.highest.max() <= _HIGHEST and block.lowest.min() >= _LOWEST)
+        return block.highest <= _HIGHEST and block.lowest >= _LOWEST
     return True
