@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from av_pipelines.maker import Studio
 
-_NEEDED_ENCODERS = ("flac", "libmp3lame", "aac", "libopus", "libvorbis", "libx264")
+_NEEDED_ENCODERS = ("flac", "pcm_f32le", "libmp3lame", "aac", "libopus", "vorbis")
 _LOW_DISK_BYTES = 2_000_000_000
 
 

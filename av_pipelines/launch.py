@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from av_pipelines.intake.claim import register
 from av_pipelines.maker import Outcome, Studio
-from av_pipelines.makers import MAKERS, SETTINGS, assets_of
+from av_pipelines.makers import MAKERS, PRODUCTS, SETTINGS, assets_of
 from av_pipelines.settings import SIDECAR_SUFFIX, Values, read_sidecar
 from partitions.keys import media_key
 from resources.manifest import Claim
@@ -103,6 +104,38 @@ def dagster_home(studio: Studio) -> Path:
     return home
 
 
+_PROCESS_TAG = "avp/process"
+UP = "up"
+"""The name under which ``avp up`` is present in its store."""
+
+
+def close_dead_runs(studio: Studio, instance: dg.DagsterInstance) -> int:
+    """End the runs whose process is gone, and free what they held; return how many there were.
+
+    A killed process cannot say that its run is over: Dagster would show it as going on for ever,
+    its pool slots would stay taken, and the inbox would wait for it.
+    """
+    import dagster as dg
+
+    going = [
+        dg.DagsterRunStatus.NOT_STARTED,
+        dg.DagsterRunStatus.STARTING,
+        dg.DagsterRunStatus.STARTED,
+        dg.DagsterRunStatus.CANCELING,
+    ]
+    closed = 0
+    for run in instance.get_runs(dg.RunsFilter(statuses=going)):
+        process = run.tags.get(_PROCESS_TAG)
+        if process is None and run.status is dg.DagsterRunStatus.NOT_STARTED:
+            continue  # the daemon is about to put it in its queue
+        if studio.store.is_present(process or UP):
+            continue
+        instance.report_run_failed(run, "The process of this run was killed.")
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+        closed += 1
+    return closed
+
+
 def expand(paths: Iterable[Path]) -> list[Path]:
     """Return files as absolute paths, folders replaced by the media in them, in sorted order.
 
@@ -181,7 +214,13 @@ def run_files(
         key = media_key(path)
         register(studio.store, path, key, recipe=recipe, claim=claim, sidecar=sidecars[path])
         results[key] = FileResult(path, key)
-    with open_instance(studio) as instance, observed(_Collector(results, listener)):
+    process = uuid.uuid4().hex
+    with (
+        studio.store.presence(process),
+        open_instance(studio) as instance,
+        observed(_Collector(results, listener)),
+    ):
+        close_dead_runs(studio, instance)
         name = str(media_partitions.name)
         instance.add_dynamic_partitions(name, list(results))
         known = instance.get_dynamic_partitions(name)
@@ -195,10 +234,12 @@ def run_files(
                 dg.reconstructable(definitions.media_job),
                 instance=instance,
                 run_config=config,
-                tags=range_tags(first, last),
+                tags={**range_tags(first, last), _PROCESS_TAG: process},
                 asset_selection=[dg.AssetKey(asset) for asset in wanted],
             )
+    order = list(PRODUCTS)
     for result in results.values():
+        result.outcomes.sort(key=lambda outcome: order.index(outcome.asset))
         refusal = studio.store.quarantined(result.key)
         result.command = refusal.command if refusal else None
     return list(results.values())

@@ -73,6 +73,7 @@ class Store:
         self.reports = self.root / "reports"
         self._staging = self.artifacts / ".staging"
         self._locks = self.artifacts / ".locks"
+        self._alive = self.root / ".alive"
 
     # ------------------------------------------------------------------ artifacts
 
@@ -149,6 +150,32 @@ class Store:
                 shutil.rmtree(box, ignore_errors=True)
                 removed += 1
         return removed
+
+    # ------------------------------------------------------------------ who is at work
+
+    @contextlib.contextmanager
+    def presence(self, name: str) -> Iterator[None]:
+        """Be seen at work under a name, as long as the block, or the process, lives.
+
+        Raises:
+            BlockingIOError: another process is at work under this name.
+        """
+        self._alive.mkdir(parents=True, exist_ok=True)
+        path = self._alive / name
+        path.touch()
+        with _locked(path, wait=False):
+            yield
+            path.unlink(missing_ok=True)
+
+    def is_present(self, name: str) -> bool:
+        """Whether a process is at work under this name."""
+        try:
+            with _locked(self._alive / name, wait=False):
+                return False  # its owner died
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
 
     # ------------------------------------------------------------------ library
 

@@ -139,7 +139,7 @@ class _Tick:
                 f"a network drive must be mounted"
             )
         if found.nothing and memory.empty:
-            return dg.SkipReason("the inbox is empty")
+            return dg.SensorResult(skip_reason="the inbox is empty", cursor=memory.dump())
         instance = self._context.instance
         going = _going(instance, self._clock()) if found.files else set()
         recipes = self._desk.studio.recipes.names()
@@ -168,11 +168,14 @@ class _Tick:
         )
 
     def _recall(self) -> Memory:
-        try:
-            return Memory.load(self._context.cursor)
-        except ValueError as error:
-            self._context.log.warning(f"{error}; the inbox is looked at as if for the first time")
-            return Memory()
+        if self._context.cursor:
+            try:
+                return Memory.load(self._context.cursor)
+            except ValueError as error:
+                self._context.log.warning(
+                    f"{error}; the inbox is looked at as if for the first time"
+                )
+        return Memory(born=self._now())
 
     def _look(
         self, memory: Memory, found: Found, recipes: Sequence[str], going: set[str]
@@ -294,8 +297,7 @@ class _Tick:
     ) -> dg.RunRequest:
         from av_pipelines.launch import range_tags
 
-        text = " ".join(f"{file.mark}@{file.since}" for file in files)
-        run_key = f"{NAME}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+        run_key = memory.run_key(files)
         memory.ask(run_key, files)
         return dg.RunRequest(
             run_key=run_key,

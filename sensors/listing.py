@@ -72,6 +72,8 @@ class Seen:
     mtime_ns: int
     sidecar: tuple[int, int] | None = None
     """Size and mtime of its sidecar, if there is one."""
+    ctime_ns: int = 0
+    """Tells it from the same file dropped another time; linking it in the store changes it too."""
     writing: str = ""
     """Name of the file beside it that says that it is still being written."""
 
@@ -213,7 +215,9 @@ def measure(
             continue
         sidecar = (beside.st_size, beside.st_mtime_ns) if beside else None
         writing = file.writing or (file.partial_near if facts.st_size == 0 else "")
-        seen.append(Seen(file.path, facts.st_size, facts.st_mtime_ns, sidecar, writing))
+        seen.append(
+            Seen(file.path, facts.st_size, facts.st_mtime_ns, sidecar, facts.st_ctime_ns, writing)
+        )
     return Listing(tuple(seen), complete=not failed, failed=failed)
 
 

@@ -91,8 +91,7 @@ class Ready:
     seen: Seen
     mark: str
     attempt: int
-    since: int
-    """When it became what it is, in ms: tells it from the same file dropped another time."""
+    """In how many runs it will have been asked for."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,6 @@ class Decision:
 
     ready: list[Ready]
     """Whole files, in the order in which they should be asked for."""
-    settling: int
     soon: bool
     """Whether one more look, ``SETTLE_MS`` from now, may find some file whole."""
     behind: int
@@ -114,6 +112,8 @@ class Decision:
 class Memory:
     """What is remembered from look to look."""
 
+    born: int = 0
+    """When it began, in ms: run keys differ after a person reset the sensor's cursor."""
     settling: dict[str, Settling] = field(default_factory=dict)
     """By place."""
     asked: dict[str, Asked] = field(default_factory=dict)
@@ -182,14 +182,14 @@ class Memory:
             state = _settle(self.settling.get(mark[:_PLACE]), mark, now)
             settling[mark[:_PLACE]] = state
             if _whole(seen, now - state.since):
-                ready.append(Ready(seen, mark, 1, state.since))
+                ready.append(Ready(seen, mark, 1))
             elif now - state.seen >= UNSTABLE_MS:
                 unstable.append((seen, state.seen))
             else:
                 soon = soon or _whole(seen, now + SETTLE_MS - state.since)
         self.settling = settling
         ready += self._due(there, now)
-        return Decision(ready, len(settling), soon, len(fresh) - len(watched), unstable)
+        return Decision(ready, soon, len(fresh) - len(watched), unstable)
 
     def _due(self, there: Mapping[str, tuple[str, Seen]], now: int) -> list[Ready]:
         """The waiting files whose time has come; a clock that was set back delays none."""
@@ -199,7 +199,7 @@ class Memory:
                 continue
             if not now < waiting.until <= now + max(*RETRY_MS, HOLD_MS):
                 seen = there[mark[:_PLACE]][1]
-                due.append(Ready(seen, mark, waiting.attempts + 1, waiting.until))
+                due.append(Ready(seen, mark, waiting.attempts + 1))
         return due
 
     def finished(self, going: Collection[str]) -> list[str]:
@@ -209,6 +209,11 @@ class Memory:
     def room(self) -> int:
         """How many more files may be asked for."""
         return max(0, MOST_ASKED - sum(len(asked.marks) for asked in self.asked.values()))
+
+    def run_key(self, files: Sequence[Ready]) -> str:
+        """Return the key of a run for these files: the same when a tick is played again."""
+        text = [f"{file.mark} {file.seen.ctime_ns} {file.attempt}" for file in files]
+        return _letters(f"{self.born} {text}".encode(), 12)
 
     def ask(self, run_key: str, files: Sequence[Ready]) -> None:
         """Note that a run is asked to make these files."""
@@ -246,15 +251,14 @@ class Memory:
     # ------------------------------------------------------------------ the cursor
 
     @classmethod
-    def load(cls, text: str | None) -> Self:
+    def load(cls, text: str) -> Self:
         """Read what ``dump`` wrote; ValueError when it is anything else."""
-        if not text:
-            return cls()
         try:
             data = json.loads(text)
             if data["v"] != _VERSION:
                 raise ValueError(f"version {data['v']}")
             return cls(
+                data["born"],
                 {p: Settling(p + s[0], s[1], s[-1]) for p, s in data["settling"].items()},
                 {k: Asked(tuple(a), tuple(m.split())) for k, (a, m) in data["asked"].items()},
                 {mark: Waiting(*waiting) for mark, waiting in data["waiting"].items()},
@@ -268,6 +272,7 @@ class Memory:
         """Return it as compact JSON: Dagster keeps a copy with every tick."""
         data = {
             "v": _VERSION,
+            "born": self.born,
             "settling": {
                 place: [s.mark[_PLACE:], s.since, *([s.seen] if s.seen != s.since else [])]
                 for place, s in self.settling.items()

@@ -73,12 +73,15 @@ def seconds(statement: str) -> float:
 def test_loading_the_definitions_costs_little_more_than_importing_dagster() -> None:
     """A ratio of two things measured in turn, not a time: at most 1.5."""
     seconds("import av_pipelines.definitions")  # writes the byte code
-    pairs = [(seconds("import av_pipelines.definitions"), seconds("import dagster")) for _ in range(5)]
+    pairs = [
+        (seconds("import av_pipelines.definitions"), seconds("import dagster")) for _ in range(5)
+    ]
     assert median(mine for mine, _ in pairs) <= 1.5 * median(theirs for _, theirs in pairs)
 
 
 @pytest.mark.parametrize(
-    "heavy", ["torch", "faster_whisper", "ctranslate2", "onnxruntime", "av", "numpy", "pyarrow", "duckdb"]
+    "heavy",
+    ["torch", "faster_whisper", "ctranslate2", "onnxruntime", "av", "numpy", "pyarrow", "duckdb"],
 )
 def test_loading_the_definitions_imports_nothing_heavy(heavy: str) -> None:
     code = f"import sys, av_pipelines.definitions; print({heavy!r} in sys.modules)"

@@ -64,7 +64,9 @@ def test_assignments_read_values_as_toml_and_else_as_text() -> None:
     assert parse_assignments(given, ASSETS) == {"shout": {"ending": "?!", "threads": 4}}
 
 
-@pytest.mark.parametrize("text", ["shout", "shout.threads", "threads=4", "shot.threads=4", "shout.x=1"])
+@pytest.mark.parametrize(
+    "text", ["shout", "shout.threads", "threads=4", "shot.threads=4", "shout.x=1"]
+)
 def test_a_wrong_assignment_is_named(text: str) -> None:
     with pytest.raises(SettingsError, match="--set"):
         parse_assignments([text], ASSETS)

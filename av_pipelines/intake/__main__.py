@@ -12,45 +12,36 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
-
-from av_pipelines.intake.child import IntakeError, option_name, read_media
-from av_pipelines.intake.refusal import Refused
+from av_pipelines.intake.child import option_name, read_media
+from av_pipelines.intake.refusal import IntakeError, Refused
 from av_pipelines.intake.settings import AudioSettings, SourceSettings
 from av_pipelines.intake.taps import audio_taps, source_taps
-from av_pipelines.settings import SettingsError
+from av_pipelines.settings import Settings, SettingsError
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Read one file and print what was found; return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m av_pipelines.intake",
-        description="Read one media file as the pipeline does; print its probe or why it is refused.",
+        description="Read a media file as the pipeline does; print its probe or why it is refused.",
     )
     parser.add_argument("file", type=Path)
     parser.add_argument("--out", type=Path, help="keep what is made in this new folder")
-    models = (SourceSettings(), AudioSettings())
-    for settings in models:
+    for settings in (SourceSettings(), AudioSettings()):
         for name, field in type(settings).model_fields.items():
-            parser.add_argument(
-                option_name(settings, name),
-                dest=f"{type(settings).__name__}.{name}",
-                metavar="N",
-                help=f"{field.description} Default: {field.default}.",
-            )
+            option = option_name(settings, name)
+            said = f"{field.description} Default: {field.default}.".replace("%", "%%")
+            parser.add_argument(option, dest=option, metavar="N", help=said)
     given = vars(parser.parse_args(arguments))
+
+    def values(settings: Settings) -> dict[str, str]:
+        named = {name: given[option_name(settings, name)] for name in type(settings).model_fields}
+        return {name: value for name, value in named.items() if value is not None}
+
     try:
-        source, audio = (
-            type(s).model_validate(
-                {
-                    name: TypeAdapter(float).validate_python(given[key])
-                    for name in type(s).model_fields
-                    if given[key := f"{type(s).__name__}.{name}"] is not None
-                }
-            )
-            for s in models
-        )
-    except ValidationError as error:
+        source = SourceSettings.merged("source", ("options", values(SourceSettings())))
+        audio = AudioSettings.merged("audio", ("options", values(AudioSettings())))
+    except SettingsError as error:
         parser.error(str(error))
     return _read(given["file"], given["out"], source, audio)
 

@@ -10,19 +10,21 @@ channels is converted to what it began with; 64-bit integers become doubles.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import av
 import numpy as np
+from av.error import FFmpegError
+
+from av_pipelines.intake.refusal import Refused
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
     from av.audio.layout import AudioLayout
     from av.video.frame import VideoFrame
-
 _DTYPES: dict[str, np.dtype[Any]] = {
     "u8": np.dtype(np.uint8),
     "s16": np.dtype(np.int16),
@@ -31,6 +33,7 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     "flt": np.dtype(np.float32),
     "dbl": np.dtype(np.float64),
 }
+_MAX_PLANES = 8
 _MAX_SAMPLE = 1e12  # beyond this (+240 dBFS) a value is a decoding accident
 
 # FFmpeg leaves the order of channels open where a header does not tell it.
@@ -136,17 +139,16 @@ class BlockMaker:
         self._buffer = np.zeros((0, 0), np.float32)
         self._filled = 0
         self._given = 0
-        self._now: tuple[int, str, int] | None = None
+        self._now: tuple[int, str, str] | None = None
         self._convert: av.AudioResampler | None = None
 
     def add(self, frame: AudioFrame) -> Iterator[Block]:
         """Take a frame; yield the blocks that became full.
 
         Raises:
-            ValueError: a frame without samples in a known format.
+            Refused: the format changed into one that cannot be converted.
         """
-        layout = frame.layout
-        now = frame.sample_rate, frame.format.name, layout.nb_channels
+        now = frame.sample_rate, frame.format.name, frame.layout.name
         if now != self._now:
             yield from self._change(frame)
             self._now = now
@@ -154,8 +156,7 @@ class BlockMaker:
             yield from self._collect(frame)
         else:
             frame.pts = None
-            for converted in self._convert.resample(frame):
-                yield from self._collect(converted)
+            yield from self._collect_converted(self._convert, frame)
 
     def flush(self) -> Iterator[Block]:
         """Yield what is left; call once, after the last frame."""
@@ -171,18 +172,33 @@ class BlockMaker:
             self.format = now
             size = min(max(now.sample_rate // 2, 4096), 65536)
             self._buffer = np.empty((now.channels, size), _DTYPES[now.sample_format])
-        elif (now.sample_rate, now.channels) != (target.sample_rate, target.channels) or (
-            now.sample_format != target.sample_format
-        ):
+            target = self.format
+        # PyAV reads past the end of the list of planes where there are more than eight.
+        unsafe = frame.format.is_planar and now.channels > _MAX_PLANES
+        if unsafe or replace(now, layout=target.layout) != target:
             self._convert = av.AudioResampler(
-                format=target.sample_format + "p", layout=target.layout, rate=target.sample_rate
+                format=target.sample_format, layout=target.layout, rate=target.sample_rate
             )
 
     def _finish_conversion(self) -> Iterator[Block]:
         converter, self._convert = self._convert, None
         if converter is not None:
-            for frame in converter.resample(None):
-                yield from self._collect(frame)
+            yield from self._collect_converted(converter, None)
+
+    def _collect_converted(
+        self, converter: av.AudioResampler, frame: AudioFrame | None
+    ) -> Iterator[Block]:
+        try:
+            converted = converter.resample(frame)
+        except MemoryError:
+            raise
+        except FFmpegError as error:
+            raise Refused(
+                f"audio stream {self._stream} changes its format in a way that cannot be converted",
+                str(error),
+            ) from None
+        for part in converted:
+            yield from self._collect(part)
 
     def _collect(self, frame: AudioFrame) -> Iterator[Block]:
         planes = _planes(frame)
@@ -235,7 +251,7 @@ def _planes(frame: AudioFrame) -> list[np.ndarray]:
     """View the channels of a frame, each (samples,); valid while the frame lives."""
     kind = frame.format.name.removesuffix("p")
     dtype, count, channels = _DTYPES[kind], frame.samples, frame.layout.nb_channels
-    planes = frame.planes
+    planes = cast("Sequence[memoryview]", frame.planes)  # they have the buffer protocol
     if frame.format.is_planar:
         out = [np.frombuffer(planes[c], dtype, count) for c in range(channels)]
     else:

@@ -1,4 +1,4 @@
-"""A file from outside is read in a child process of its own, which may do little and can do no harm.
+"""A file from outside is read in a child process of its own, which can do no harm.
 
 Here: ``read_media``, the way in; starting the server that forks the children, watching a child, and
 saying in words how it ended. Not here: forking (``server``), the child's side (``worker``).
@@ -9,11 +9,11 @@ size, and of the files it made only plain ones are taken.
 
 from __future__ import annotations
 
+import atexit
 import errno
-import json
 import os
 import shlex
-import signal
+import shutil
 import socket
 import stat
 import subprocess
@@ -22,16 +22,16 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from multiprocessing.connection import Connection, Pipe, wait
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from types import TracebackType
+from typing import IO, Any, NoReturn, Self
 
-from av_pipelines.intake.messages import receive, send
+from av_pipelines.intake.messages import Channel
 from av_pipelines.intake.refusal import IntakeError, Refused, died_of
 from av_pipelines.intake.settings import AudioSettings, SourceSettings
 from av_pipelines.intake.taps import TapSpec
-from av_pipelines.settings import SettingsError
+from av_pipelines.settings import Settings, SettingsError
 
 _END_S = 10.0  # for a child that has answered to end
 _DETAIL = 4000
@@ -77,30 +77,33 @@ def read_media(
         progress: called with the share read, 0 to 1, about four times a second.
 
     Raises:
-        Refused: the file is unreadable, untrue about its length, beyond a limit, or killed the child.
+        Refused: the file is unreadable, untrue about its length, beyond a limit, or fatal.
         SettingsError: a setting does not fit this file.
         OSError: the file is not there or not to be read, or the disk is full.
         IntakeError: a fault of this program.
     """
     source, audio = source or SourceSettings(), audio or AudioSettings()
-    with _open(path) as file, tempfile.TemporaryFile() as errors:
+    with (
+        _open(path) as file,
+        tempfile.TemporaryFile() as errors,
+        _Folders(spec.out for spec in taps) as folders,
+    ):
         started = time.monotonic()
         with _Child(file, errors, source) as child:
             request = {
                 "sys_path": _sys_path(),
                 "source": source.model_dump(mode="json"),
                 "audio": audio.model_dump(mode="json"),
-                "taps": [spec.to_json_dict() for spec in taps],
+                "taps": [folders.redirect(spec).to_json_dict() for spec in taps],
             }
             answer = child.ask(request, progress)
             ended = child.end()
         if "facts" not in answer:
             _raise(answer, ended, errors, source)
-        _check_files({spec.out for spec in taps})
-        flaws = answer["flaws"]
+        folders.deliver()
         return PassReport(
             facts={group: facts for group, facts in answer["facts"].items() if facts},
-            degraded="; ".join(flaws) or None,
+            degraded="; ".join(answer["flaws"]) or None,
             video=answer["video"],
             audio=answer["audio"],
             wall_s=round(time.monotonic() - started, 4),
@@ -119,7 +122,7 @@ def reproduce_command(path: Path, source: SourceSettings, audio: AudioSettings) 
     return shlex.join([*words, "--", str(path)])
 
 
-def option_name(settings: SourceSettings | AudioSettings, name: str) -> str:
+def option_name(settings: Settings, name: str) -> str:
     """Name the command line option of a setting; those of the sound begin with ``--audio-``."""
     kind = "audio-" if isinstance(settings, AudioSettings) else ""
     return f"--{kind}{name.replace('_', '-')}"
@@ -139,6 +142,49 @@ def _sys_path() -> list[str]:
     return [str(Path(place or ".").resolve()) for place in sys.path]
 
 
+# ---------------------------------------------------------------------- the folders
+
+
+class _Folders:
+    """New folders beside what is there already, the only ones the child may write to.
+
+    So it cannot touch an original that stands in the folder it fills, and cannot leave there
+    anything but new plain files.
+    """
+
+    def __init__(self, places: Iterable[Path]) -> None:
+        self._new = {
+            place: Path(tempfile.mkdtemp(prefix=".intake-", dir=place)) for place in set(places)
+        }
+
+    def redirect(self, spec: TapSpec) -> TapSpec:
+        """Give the tap its new folder."""
+        return replace(spec, out=self._new[spec.out])
+
+    def deliver(self) -> None:
+        """Move what was made to where it was to go."""
+        for place, new in self._new.items():
+            there = {path.name for path in place.iterdir()}
+            for entry in os.scandir(new):
+                if not entry.is_file(follow_symlinks=False):
+                    raise Refused(f"the process that read it made {entry.name!r}, which is no file")
+                if entry.name in there:
+                    raise IntakeError(f"{place} already has a file {entry.name}")
+                Path(entry.path).rename(place / entry.name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for new in self._new.values():
+            shutil.rmtree(new)
+
+
 # ---------------------------------------------------------------------- the server
 
 
@@ -153,21 +199,16 @@ class _Server:
     def fork(self, fds: Sequence[int]) -> None:
         """Have a child forked that gets these descriptors."""
         with self._lock:
-            if self._process is None or self._process.poll() is not None:
-                self._start()
+            if self._control is None or self._process is None or self._process.poll() is not None:
+                self._control = self._start()
             try:
-                self._ask(fds)
+                socket.send_fds(self._control, [b"+"], list(fds))
             except (BrokenPipeError, ConnectionResetError):
-                self._start()  # it was killed since
-                self._ask(fds)
+                self._control = self._start()  # it was killed since
+                socket.send_fds(self._control, [b"+"], list(fds))
 
-    def _ask(self, fds: Sequence[int]) -> None:
-        assert self._control is not None
-        socket.send_fds(self._control, [b"+"], list(fds))
-
-    def _start(self) -> None:
-        if self._control is not None:
-            self._control.close()
+    def _start(self) -> socket.socket:
+        self.close()
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
@@ -178,16 +219,27 @@ class _Server:
                 env=_environment(),
                 start_new_session=True,  # Ctrl-C is for the parent to deal with
             )
-        self._control = ours
+        return ours
+
+    def close(self) -> None:
+        """End the server, and with it what children it has."""
+        if self._control is not None:
+            self._control.close()
+        if self._process is not None:
+            self._process.wait()
+        self._control = self._process = None
 
     def forget(self) -> None:
         """In a fork of this process: leave the server to the parent."""
-        self.__init__()
+        if self._control is not None:
+            self._control.close()
+        self._lock = threading.Lock()
+        self._control = self._process = None
 
 
 def _environment() -> dict[str, str]:
     """Give the server what it needs and none of the parent's secrets."""
-    kept = {k: os.environ[k] for k in ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH") if k in os.environ}
+    kept = {k: os.environ[k] for k in ("TMPDIR", "LD_LIBRARY_PATH") if k in os.environ}
     return kept | {
         "PYTHONPATH": os.pathsep.join(_sys_path()),
         "LC_ALL": "C.UTF-8",
@@ -200,6 +252,7 @@ def _environment() -> dict[str, str]:
 
 _server = _Server()
 os.register_at_fork(after_in_child=_server.forget)
+atexit.register(_server.close)
 
 
 # ---------------------------------------------------------------------- the child
@@ -222,72 +275,89 @@ class _Child:
         self._settings = settings
         self._why: str | None = None
         self.confined: dict[str, Any] = {}
-        self._connection, theirs = Pipe(duplex=True)
-        self._status, status = socket.socketpair()
-        with theirs, status:
-            _server.fork([theirs.fileno(), status.fileno(), file.fileno(), errors.fileno()])
+        ours, theirs = socket.socketpair()
+        status, its_status = socket.socketpair()
+        self._channel, self._status = Channel(ours), Channel(status)
+        with theirs, its_status:
+            fds = [theirs.fileno(), its_status.fileno(), file.fileno(), errors.fileno()]
+            _server.fork(fds)
 
-    def __enter__(self) -> _Child:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._connection.close()
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._channel.close()
         self._status.close()  # which kills it, if it still lives
 
     def ask(self, request: dict[str, Any], progress: Callable[[float], None]) -> dict[str, Any]:
         """Send the request and wait for the answer; empty if there came none."""
+        ends = time.monotonic() + self._settings.max_wall_s
+        reached = -1.0
         try:
-            send(self._connection, request)
-            self.confined = self._next(self._settings.max_wall_s)
-            if not {"limits", "network", "files"} <= self.confined.keys():
-                return self.confined
-            return self._watch(progress)
+            self._channel.send(request)
+            while True:
+                answer = self._next(ends - time.monotonic())
+                if "confined" in answer and not self.confined:
+                    self.confined = _mapping(answer["confined"])
+                elif "progress" not in answer:
+                    return _checked(answer)
+                elif (share := _number(answer["progress"])) > reached:
+                    reached = share
+                    progress(min(max(share, 0.0), 1.0))
         except (EOFError, BrokenPipeError):
+            return {}
+        except TimeoutError as error:
+            self._why = str(error)
             return {}
         except ValueError as error:
             self._why = f"the process that read it gave a wrong answer ({error})"
             return {}
 
-    def _watch(self, progress: Callable[[float], None]) -> dict[str, Any]:
-        ends = time.monotonic() + self._settings.max_wall_s
-        reached = -1.0
-        while not self._why:
-            answer = self._next(ends - time.monotonic())
-            if "progress" not in answer:
-                return _checked(answer) if answer else {}
-            share = answer["progress"]
-            if not isinstance(share, int | float):
-                raise ValueError("progress that is no number")
-            if share > reached:
-                reached = float(share)
-                progress(min(max(reached, 0.0), 1.0))
-        return {}
-
     def _next(self, left_s: float) -> dict[str, Any]:
-        stall = self._settings.stall_s
-        if wait([self._connection], max(0.0, min(stall, left_s))):
-            return receive(self._connection)
-        if left_s <= stall:
-            self._why = (
-                f"reading it took longer than the {self._settings.max_wall_s:g} s allowed "
-                "(source.max_wall_s)"
-            )
-        else:
-            self._why = f"reading it came to a standstill: nothing for {stall:g} s (source.stall_s)"
-        return {}
+        wall, stall = self._settings.max_wall_s, self._settings.stall_s
+        try:
+            return self._channel.receive(min(stall, left_s))
+        except TimeoutError:
+            if left_s <= stall:
+                said = f"reading it took longer than the {wall:g} s allowed (source.max_wall_s)"
+            else:
+                said = f"reading it came to a standstill: nothing for {stall:g} s (source.stall_s)"
+            raise TimeoutError(said) from None
 
     def end(self) -> _Ended:
         """Wait for the child to end, or make it; say how it did."""
-        self._connection.close()
-        if self._why or not wait([self._status], _END_S):
-            self._status.shutdown(socket.SHUT_WR)
-            wait([self._status], _END_S)
-        self._status.setblocking(False)
+        self._channel.close()
         try:
-            said = json.loads(self._status.recv(4096))
-        except (OSError, ValueError):
-            return _Ended(-signal.SIGKILL, why=self._why or "the process that read it is lost")
+            if self._why:
+                self._status.stop_sending()
+            try:
+                said = self._status.receive(_END_S)
+            except TimeoutError:
+                self._status.stop_sending()
+                said = self._status.receive(_END_S)
+        except (EOFError, OSError):
+            raise IntakeError(
+                "the process that forks children to read files did not start or has died; "
+                "what it said is on standard error"
+            ) from None
         return _Ended(said["status"], said["cpu_s"], said["peak_rss_bytes"], self._why)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError("no mapping where one is expected")
+    return value
+
+
+def _number(value: Any) -> float:
+    if not isinstance(value, int | float):
+        raise ValueError("no number where one is expected")
+    return float(value)
 
 
 def _checked(answer: dict[str, Any]) -> dict[str, Any]:
@@ -342,11 +412,3 @@ def _tail(errors: IO[bytes]) -> str | None:
     length = errors.seek(0, os.SEEK_END)
     errors.seek(max(0, length - _DETAIL))
     return errors.read().decode("utf-8", "replace").strip() or None
-
-
-def _check_files(folders: Iterable[Path]) -> None:
-    """Refuse the work of a child that left anything but plain files behind."""
-    for folder in folders:
-        for entry in os.scandir(folder):
-            if not entry.is_file(follow_symlinks=False):
-                raise Refused(f"the process that read it left {entry.name!r}, which is no file")

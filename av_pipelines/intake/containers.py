@@ -37,14 +37,17 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.stream import Stream
 
-DEMUXERS = """
+DEMUXERS = tuple(
+    """
     mov matroska webm avi flv asf mpegts mpeg mxf dv ivf nut
     wav w64 aiff caf au flac mp3 ogg aac loas ac3 eac3 dts dtshd mlp truehd amr amrnb amrwb
     wv ape tta tak mpc mpc8 dsf iff voc sox
-""".split()
+    """.split()  # noqa: SIM905 - to be read as a table
+)
 """Containers of real media. No playlists, image sequences, devices or filter graphs."""
 
-DECODERS = """
+DECODERS = frozenset(
+    """
     h264 hevc vvc av1 libdav1d vp3 vp5 vp6 vp6a vp6f vp8 vp9 libvpx libvpx-vp9 theora
     mpeg1video mpeg2video mpeg4 msmpeg4v1 msmpeg4v2 msmpeg4 wmv1 wmv2 wmv3 vc1 h261 h263 h263i
     flv flashsv flashsv2 mjpeg mjpegb png jpeg2000 prores dnxhd cfhd dvvideo ffv1 huffyuv ffvhuff
@@ -60,9 +63,11 @@ DECODERS = """
     pcm_s24le pcm_s24be pcm_u24le pcm_u24be pcm_s24le_planar pcm_s24daud
     pcm_s32le pcm_s32be pcm_u32le pcm_u32be pcm_s32le_planar pcm_s64le pcm_s64be
     pcm_f16le pcm_f24le pcm_f32le pcm_f32be pcm_f64le pcm_f64be
-""".split()
+    """.split()  # noqa: SIM905 - to be read as a table
+)
 """Decoders that may run, by FFmpeg's names."""
 
+_NOT_LISTED = "Format not on whitelist"
 _PLAYLISTS = frozenset({"concat", "hls", "dash", "imf", "sdp", "rtsp", "image2", "lavfi"})
 
 # These have a length in their header. That of the others FFmpeg reckons from what the file holds.
@@ -89,8 +94,8 @@ Kind = Literal["video", "audio", "subtitle", "data", "attachment", "unknown"]
 class StreamInfo:
     """What the header says of a stream; None where it says nothing.
 
-    ``decodable``: there is a decoder for it and it is on the list. ``duration_s`` is the length that
-    the header declares for this stream. ``attached_picture``: a cover, not a film.
+    ``decodable``: there is a decoder for it and it is on the list. ``duration_s`` is the length
+    that the header declares for this stream. ``attached_picture``: a cover, not a film.
     """
 
     index: int
@@ -157,16 +162,16 @@ def open_media(
         "protocol_whitelist": "fd",
         "format_whitelist": ",".join(DEMUXERS),
         "codec_whitelist": ",".join(DECODERS),
-        "max_streams": str(settings.max_streams),
         "max_pixels": str(settings.max_pixels),
     }
+    os.lseek(fd, 0, os.SEEK_SET)
     av.logging.set_level(av.logging.WARNING)
     try:
         with av.logging.Capture() as logs:
             try:
                 container = av.open("fd:", options=options, metadata_errors="replace")
             except FFmpegError as error:
-                raise _unopened(error, logs, settings) from None
+                raise _unopened(error, logs) from None
     finally:
         av.logging.set_level(None)  # decoder threads must not wait for Python to log
     try:
@@ -187,33 +192,27 @@ def decoder_options(settings: SourceSettings) -> dict[str, str]:
 # ---------------------------------------------------------------------- opening
 
 
-def _unopened(
-    error: FFmpegError, logs: Iterable[tuple[int, str, str]], settings: SourceSettings
-) -> Exception:
-    said = [(name, clean(message)) for _, name, message in logs]
-    detail = "\n".join(f"[{name}] {message}" for name, message in said) or str(error)
-    for name, message in said:
-        if "max_streams" in message:
-            return Refused(f"has more than {settings.max_streams} streams", detail)
-        if "not on whitelist" in message:
-            if "Format" not in message:
-                continue
-            first = name.split(",")[0]
-            if first in _PLAYLISTS:
-                return Refused(
-                    f"is not media but a list of other files or addresses ({first}); "
-                    "none of them was opened",
-                    detail,
-                )
-            return Refused(f"is a kind of file that is not taken here ({first})", detail)
+def _unopened(error: FFmpegError, logs: Iterable[tuple[int, str, str]]) -> Exception:
+    """Say in words why FFmpeg did not open a file."""
     if isinstance(error, MemoryError):
         return error
+    said = [(name.split(",")[0], clean(message)) for _, name, message in logs]
+    detail = "\n".join(f"[{name}] {message}" for name, message in said) or str(error)
     if not said:
         return Refused("is not recognised as any kind of audio or video", detail)
     name, message = said[-1]
-    if "moov atom not found" in message:
-        message = "the index is missing, most likely with the end of the file (no moov atom)"
-    return Refused(f"cannot be opened as {name.split(',')[0]}: {message}", detail)
+    if "m3u8" in message:
+        name, message = "hls", _NOT_LISTED
+    if _NOT_LISTED not in message:
+        if "moov atom not found" in message:
+            message = "the index is missing, most likely with the end of the file (no moov atom)"
+        return Refused(f"cannot be opened as {name or 'media'}: {message}", detail)
+    if name in _PLAYLISTS:
+        return Refused(
+            f"is not media but a list of other files or addresses ({name}); none of them was opened",
+            detail,
+        )
+    return Refused(f"is a kind of file that is not taken here ({name})", detail)
 
 
 # ---------------------------------------------------------------------- describing
@@ -262,7 +261,7 @@ def _stream(stream: Stream) -> StreamInfo:
         "profile": clean(context.profile or "", 40) or None if context is not None else None,
         "time_base": stream.time_base,
         "start_s": _seconds(stream.start_time, stream.time_base),
-        "duration_s": _declared(stream),
+        "duration_s": None if flags & _PICTURES else _declared(stream),
         "language": _language(stream),
         "title": clean(stream.metadata.get("title", "")) or None,
         "dispositions": tuple(d.name for d in Disposition if d in flags and d.name),
@@ -284,7 +283,7 @@ def _stream(stream: Stream) -> StreamInfo:
             sample_rate_hz=context.sample_rate,
             channels=context.channels,
             layout=layout_name(context.layout),
-            sample_format=context.format.name if context.format else None,
+            sample_format=context.format.name.removesuffix("p") if context.format else None,
         )
     return StreamInfo(**common)
 
@@ -373,6 +372,11 @@ def _check(media: Media, settings: SourceSettings) -> None:
     """Refuse what breaks a limit by its header alone, before anything is decoded."""
     if media.video is None and media.audio is None:
         raise Refused(_nothing_to_decode(media))
+    if len(media.streams) > settings.max_streams:
+        raise Refused(
+            f"has {len(media.streams)} streams; allowed are {settings.max_streams} "
+            "(source.max_streams)"
+        )
     if media.declared_s is not None:
         check_duration(media.declared_s, settings)
     if media.video is not None:
@@ -419,8 +423,8 @@ def check_sound(stream: int, rate: int, channels: int, settings: SourceSettings)
             f"audio stream {stream} claims a sample rate of {rate} Hz; allowed are {low} to "
             f"{high} Hz (source.min_sample_rate_hz, source.max_sample_rate_hz)"
         )
-    if channels > settings.max_channels:
+    if not 1 <= channels <= settings.max_channels:
         raise Refused(
-            f"audio stream {stream} has {channels} channels; allowed are "
+            f"audio stream {stream} has {channels} channels; allowed are 1 to "
             f"{settings.max_channels} (source.max_channels)"
         )

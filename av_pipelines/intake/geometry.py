@@ -5,11 +5,13 @@ Here: reading FFmpeg's display matrix and the sample aspect ratio. Not here: dra
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from av.sidedata.sidedata import Type
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -45,13 +47,12 @@ class Orientation:
 
 
 def orientation(frame: VideoFrame) -> Orientation:
-    """Read the display matrix of a frame (libavutil's ``display.h``); odd angles go to the nearest
-    quarter turn.
-    """
-    data = next((d for d in frame.side_data if d.type.name == "DISPLAYMATRIX"), None)
-    if data is None:
+    """Read a frame's display matrix (libavutil's ``display.h``), to the nearest quarter turn."""
+    # PyAV's stub says that this is a TypedDict; it is a mapping by `Type`.
+    found = cast("Mapping[Type, Any]", frame.side_data)
+    if Type.DISPLAYMATRIX not in found:
         return Orientation()
-    a, b, _, c, d = np.frombuffer(data, np.int32)[:5].tolist()
+    a, b, _, c, d = np.frombuffer(found[Type.DISPLAYMATRIX], np.int32)[:5].tolist()
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return Orientation(False, a < 0, d < 0)
     return Orientation(True, c < 0, b < 0)
@@ -60,7 +61,7 @@ def orientation(frame: VideoFrame) -> Orientation:
 def display_size(
     width: int, height: int, ratio: Fraction | None, turned: Orientation
 ) -> tuple[int, int]:
-    """Size in square pixels as shown: the width is stretched, the height kept, then it is turned."""
+    """Size as shown, in square pixels: the width is stretched, the height kept, then turned."""
     if ratio and Fraction(1, _MAX_STRETCH) <= ratio <= _MAX_STRETCH:
         width = max(1, round(width * ratio))
     return (height, width) if turned.transposed else (width, height)

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 # or the largest signed number (rounded down by some).
 _PLACEHOLDER_FROM = 0x7FF0_0000
 _MAX_CHUNKS = 10_000
+_RIFF, _CAF = "<4sI", ">4sq"  # id and length
 
 
 def declared_share(fd: int) -> float | None:
@@ -45,9 +46,9 @@ def declared_share(fd: int) -> float | None:
     return held / length if 0 < held < length else None
 
 
-def _chunks(fd: int, size: int, start: int, order: str, word: str) -> Iterator[tuple[bytes, int, int]]:
+def _chunks(fd: int, size: int, start: int, form: str) -> Iterator[tuple[bytes, int, int]]:
     """Walk (id, position of the body, length of the body)."""
-    head = struct.Struct(f"{order}4s{word}")
+    head = struct.Struct(form)
     for _ in range(_MAX_CHUNKS):
         raw = os.pread(fd, head.size, start)
         if len(raw) < head.size:
@@ -56,14 +57,14 @@ def _chunks(fd: int, size: int, start: int, order: str, word: str) -> Iterator[t
         yield name, start + head.size, length
         if length < 0:
             return
-        start += head.size + length + (length & 1 if word == "I" else 0)
+        start += head.size + length + (length & 1 if form == _RIFF else 0)
         if start >= size:
             return
 
 
 def _wave_data(fd: int, size: int) -> tuple[int, int] | None:
     long_size: int | None = None
-    for name, start, length in _chunks(fd, size, 12, "<", "I"):
+    for name, start, length in _chunks(fd, size, 12, _RIFF):
         if name == b"ds64" and length >= 16:  # EBU Tech 3306: 64-bit sizes
             long_size = struct.unpack("<8xQ", os.pread(fd, 16, start))[0]
         if name == b"data":
@@ -75,7 +76,7 @@ def _wave_data(fd: int, size: int) -> tuple[int, int] | None:
 
 def _last_chunk(fd: int, size: int) -> tuple[int, int] | None:
     last: tuple[int, int] | None = None
-    for _, start, length in _chunks(fd, size, 0, "<", "I"):
+    for _, start, length in _chunks(fd, size, 0, _RIFF):
         last = None if length >= _PLACEHOLDER_FROM else (0, start + length)
     return last
 
@@ -96,7 +97,7 @@ def _w64_data(fd: int, size: int) -> tuple[int, int] | None:
 
 
 def _caf_data(fd: int, size: int) -> tuple[int, int] | None:
-    for name, start, length in _chunks(fd, size, 8, ">", "q"):
+    for name, start, length in _chunks(fd, size, 8, _CAF):
         if name == b"data":
             return (start, length) if length > 0 else None  # -1: up to the end of the file
     return None

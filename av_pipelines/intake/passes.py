@@ -28,8 +28,8 @@ from av_pipelines.intake.containers import (
 )
 from av_pipelines.intake.refusal import Refused
 from av_pipelines.intake.settings import SourceSettings
-from av_pipelines.intake.taps import Appetite, Tap
 from av_pipelines.intake.tally import Damage, Tally
+from av_pipelines.intake.taps import Appetite, Tap
 from av_pipelines.intake.text import clean
 from av_pipelines.intake.verdict import judge
 
@@ -151,9 +151,7 @@ class _Pass:
                     context, self.tallies[index], list(appetites), self.settings
                 )
             elif isinstance(context, VideoCodecContext):
-                self.decoders[index] = _Film(
-                    context, self.tallies[index], appetites, self.settings
-                )
+                self.decoders[index] = _Film(context, self.tallies[index], appetites, self.settings)
 
     def _allowed(self, info: StreamInfo) -> bool:
         """Whether a stream may be decoded. The chosen ones were checked; others are left out."""
@@ -175,7 +173,9 @@ class _Pass:
             try:
                 for packet in self.container.demux():
                     failures = 0
-                    yield packet
+                    # PyAV ends with an empty packet per stream, which is not in the file.
+                    if packet.size or packet.dts is not None or packet.pts is not None:
+                        yield packet
                 return
             except MemoryError:
                 raise
@@ -278,6 +278,7 @@ class _Sound(_Decoder):
 
     def _look_for_gaps(self, pts: int | None, length: float) -> None:
         if pts is None:
+            self.expected = None if self.expected is None else self.expected + length
             return
         at = pts * self.base
         if self.expected is not None and at - self.expected > _GAP_S:
@@ -287,8 +288,9 @@ class _Sound(_Decoder):
 
     def _feed(self, blocks: Iterable[Block]) -> None:
         for block in blocks:
-            self.tally.decoded_s = (block.start + block.native.shape[1]) / block.format.sample_rate
-            check_duration(self.tally.decoded_s, self.settings)
+            seconds = (block.start + block.native.shape[1]) / block.format.sample_rate
+            check_duration(seconds, self.settings)
+            self.tally.decoded_s = seconds
             for tap in self.taps:
                 tap.audio(block)
 

@@ -22,7 +22,7 @@ class Refused(Exception):
 
 
 class IntakeError(RuntimeError):
-    """Not the file but this program or machine is at fault; the message has the child's traceback."""
+    """Not the file but this program or machine is at fault; the message says what happened."""
 
 
 def died_of(status: int, limits: str) -> str:

@@ -104,7 +104,7 @@ def _prctl(what: int, *values: int) -> int:
 class _Filter(ctypes.Structure):
     """``struct sock_fprog`` of linux/filter.h."""
 
-    _fields_ = [("length", ctypes.c_ushort), ("program", ctypes.c_char_p)]  # noqa: RUF012
+    _fields_ = [("length", ctypes.c_ushort), ("program", ctypes.c_char_p)]
 
 
 # Machine → (AUDIT_ARCH of linux/audit.h, system calls by number). What makes sockets (also by way

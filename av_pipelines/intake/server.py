@@ -18,22 +18,22 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import gc
-import json
+import importlib
 import os
 import selectors
 import signal
 import socket
+import struct
 import sys
+import tempfile
 import traceback
-from multiprocessing.connection import Connection
+from pathlib import Path
 
-from PIL import Image
+from av_pipelines.intake import containers, passes, sandbox, worker
+from av_pipelines.intake.messages import Channel
+from av_pipelines.intake.settings import AudioSettings, SourceSettings
+from av_pipelines.intake.taps import audio_taps, source_taps
 
-# What the child needs, imported before it is forked.
-from av_pipelines.intake import sandbox, worker
-from av_pipelines.intake.taps import audio_file, loudness, poster, probe, waveform
-
-PRELOADED = (audio_file, loudness, poster, probe, waveform)
 _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024  # getrusage: bytes there, KiB on Linux
 
 
@@ -45,7 +45,7 @@ def main(control: socket.socket) -> None:
     for end in (woken, waker):
         end.setblocking(False)
     signal.set_wakeup_fd(waker.fileno())
-    Image.preinit()  # its plugins
+    _warm_up()
     gc.freeze()  # leave what is shared with the children alone
 
     children: dict[int, socket.socket] = {}
@@ -62,6 +62,24 @@ def main(control: socket.socket) -> None:
                 elif key.data in children:  # and not reaped a moment ago
                     _kill(key.data)
                     selector.unregister(key.fileobj)
+
+
+def _warm_up() -> None:
+    """Run the pass over a sound of our own: what is loaded and laid out here, no child has to."""
+    rate = 48_000
+    data = bytes(rate * 4)
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 2, rate, rate * 4, 4, 16)
+    body = b"WAVE" + form + struct.pack("<4sI", b"data", len(data)) + data
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as file:
+        file.write(struct.pack("<4sI", b"RIFF", len(body)) + body)
+        file.flush()
+        out, settings = Path(folder), SourceSettings()
+        taps = [spec.make() for spec in (*source_taps(out), *audio_taps(out))]
+        container, media = containers.open_media(file.fileno(), settings, AudioSettings())
+        with container:
+            passes.run_pass(container, file.fileno(), media, taps, settings)
+    worker.readable()
+    importlib.import_module("av.subtitles.stream")  # by PyAV, with the first file it opens
 
 
 def _fork(
@@ -98,7 +116,7 @@ def _become_child(server: int, connection: int, source: int, errors: int) -> Non
         for number, fd in enumerate((nothing, nothing, *given)):
             os.dup2(fd, number)
         os.closerange(5, os.sysconf("SC_OPEN_MAX"))
-        worker.serve(Connection(3), 4)
+        worker.serve(Channel(socket.socket(fileno=3)), 4)
         status = 0
     except BaseException:
         traceback.print_exc()
@@ -130,7 +148,7 @@ def _reap(
         with contextlib.suppress(KeyError):
             selector.unregister(parent)
         with contextlib.suppress(OSError):  # the parent may have lost interest
-            parent.sendall(json.dumps(said).encode())
+            Channel(parent).send(said)
         parent.close()
 
 

@@ -5,7 +5,7 @@ Here: the two models. Not here: how they are enforced (``containers``, ``passes`
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -21,47 +21,47 @@ class SourceSettings(Settings):
         {"max_memory_bytes", "max_cpu_s", "max_wall_s", "max_output_bytes", "stall_s"}
     )
 
-    min_complete: float = Field(0.9, ge=0.0, le=1.0)
+    min_complete: Annotated[float, Field(ge=0.0, le=1.0)] = 0.9
     """Share of its declared length that a file must hold. Below it the file is refused, between
     it and 99 % it is kept and marked as degraded."""
 
-    max_duration_s: float = Field(12 * 3600.0, gt=0)
+    max_duration_s: Annotated[float, Field(gt=0)] = 12 * 3600.0
     """Longest media, in seconds."""
 
-    max_pixels: int = Field(8192 * 8192, gt=0)
+    max_pixels: Annotated[int, Field(gt=0)] = 8192 * 8192
     """Most pixels in one frame: width times height."""
 
-    min_sample_rate_hz: int = Field(1000, ge=1)
+    min_sample_rate_hz: Annotated[int, Field(ge=1)] = 1000
     """Lowest sample rate, in Hz."""
 
-    max_sample_rate_hz: int = Field(768_000, ge=1)
+    max_sample_rate_hz: Annotated[int, Field(ge=1)] = 768_000
     """Highest sample rate, in Hz."""
 
-    max_channels: int = Field(64, ge=1)
+    max_channels: Annotated[int, Field(ge=1)] = 64
     """Most channels in one audio stream."""
 
-    max_streams: int = Field(128, ge=1)
+    max_streams: Annotated[int, Field(ge=1)] = 128
     """Most streams in one file."""
 
-    max_memory_bytes: int = Field(4 * _GIB, ge=_GIB // 2)
+    max_memory_bytes: Annotated[int, Field(ge=_GIB // 2)] = 4 * _GIB
     """Address space of the process that reads the file, in bytes."""
 
-    max_cpu_s: int = Field(4 * 3600, ge=1)
+    max_cpu_s: Annotated[int, Field(ge=1)] = 4 * 3600
     """CPU seconds that reading one file may take."""
 
-    max_wall_s: float = Field(24 * 3600.0, gt=0)
+    max_wall_s: Annotated[float, Field(gt=0)] = 24 * 3600.0
     """Seconds by the clock that reading one file may take."""
 
-    max_output_bytes: int = Field(64 * _GIB, ge=2**20)
+    max_output_bytes: Annotated[int, Field(ge=2**20)] = 64 * _GIB
     """Size of any one file that is written, in bytes."""
 
-    stall_s: float = Field(120.0, gt=0)
+    stall_s: Annotated[float, Field(gt=0)] = 120.0
     """Seconds without progress after which reading is given up."""
 
 
 class AudioSettings(Settings):
     """Which sound is taken from a file."""
 
-    stream: int | None = Field(None, ge=0)
+    stream: Annotated[int | None, Field(ge=0)] = None
     """Index of the audio stream, as listed in ``probe.json``; None takes the best one: the default
     stream, or else the one with most channels."""

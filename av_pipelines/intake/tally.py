@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class Tally:
             self._show(heapq.heappop(self._waiting))
         if self._film and self._last is not None and self._end == self._last:
             # The last frame has no duration: it is shown for as long as the one before it.
-            self._end += self._step or self._nominal_step()
+            self._end = self._last + (self._step or self._nominal_step())
 
     def _nominal_step(self) -> int:
         fps = self.info.fps
@@ -159,12 +160,9 @@ class Tally:
         total = sum(self._deltas.values())
         if total < 2:
             return None
-        half, seen = total / 2, 0
-        median = 0
-        for median, times in sorted(self._deltas.items()):
-            seen += times
-            if seen >= half:
-                break
+        steps = sorted(self._deltas)
+        passed = accumulate(self._deltas[step] for step in steps)
+        median = next(step for step, seen in zip(steps, passed, strict=True) if 2 * seen >= total)
         allowed = max(1.0, 0.02 * median)
         off = sum(times for step, times in self._deltas.items() if abs(step - median) > allowed)
         return off > max(1, 0.01 * total)

@@ -15,7 +15,7 @@ _UNSAFE = frozenset({"Cc", "Cs", "Cn", "Co", "Zl", "Zp"})
 
 
 def clean(text: str, limit: int = 500) -> str:
-    """Make one line of text out of anything: no control or direction characters, cut at ``limit``."""
+    """Make one line of anything: no control or direction characters, cut at ``limit``."""
     kept = "".join(
         " " if c in "\t\r\n\v\f" else "" if unicodedata.category(c) in _UNSAFE or c in _BIDI else c
         for c in text[: 4 * limit]

@@ -10,12 +10,11 @@ import os
 import sys
 import sysconfig
 import traceback
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from av_pipelines.intake import containers, passes, sandbox
-from av_pipelines.intake.messages import receive, send
+from av_pipelines.intake.messages import Channel
 from av_pipelines.intake.refusal import Refused
 from av_pipelines.intake.settings import AudioSettings, SourceSettings
 from av_pipelines.intake.taps import TapSpec
@@ -26,15 +25,15 @@ from av_pipelines.settings import SettingsError
 _SYSTEM = ("/usr", "/lib", "/lib64", "/etc", "/dev/urandom", "/dev/null", "/proc/self", "/sys")
 
 
-def serve(connection: Connection, fd: int) -> None:
-    """Answer the one request that comes over the connection; never raises.
+def serve(parent: Channel, fd: int) -> None:
+    """Answer the one request that comes from the parent.
 
     Args:
-        connection: to the parent: the request, then progress, then one answer.
+        parent: who asks: the request, then progress, then one answer.
         fd: the file to read.
     """
     try:
-        answer = _answer(connection, fd)
+        answer = _answer(parent, fd)
     except Refused as refusal:
         answer = {"refused": refusal.reason, "detail": refusal.detail}
     except SettingsError as error:
@@ -45,19 +44,19 @@ def serve(connection: Connection, fd: int) -> None:
         answer = {"os": [error.errno, error.strerror or str(error)], "at": traceback.format_exc()}
     except Exception as error:
         answer = {"failed": f"{type(error).__name__}: {error}", "at": traceback.format_exc()}
-    send(connection, answer)
+    parent.send(answer)
 
 
-def _answer(connection: Connection, fd: int) -> dict[str, Any]:
-    request = receive(connection)
+def _answer(parent: Channel, fd: int) -> dict[str, Any]:
+    request = parent.receive()
     sys.path[:] = request["sys_path"]
     settings = SourceSettings.model_validate(request["source"])
     audio = AudioSettings.model_validate(request["audio"])
     specs = [TapSpec.from_json_dict(spec) for spec in request["taps"]]
     taps = [spec.make() for spec in specs]
     limits = sandbox.limit_resources(settings)
-    held = sandbox.confine(_readable(), {spec.out for spec in specs})
-    send(connection, {"limits": limits, **held})
+    held = sandbox.confine(readable(), {spec.out for spec in specs})
+    parent.send({"confined": {"limits": limits, **held}})
 
     container, media = containers.open_media(fd, settings, audio)
     with container:
@@ -67,7 +66,7 @@ def _answer(connection: Connection, fd: int) -> dict[str, Any]:
             media,
             taps,
             settings,
-            lambda share: send(connection, {"progress": share}),
+            lambda share: parent.send({"progress": share}),
         )
     groups: dict[str, dict[str, Any]] = {}
     for spec, found in zip(specs, facts, strict=True):
@@ -83,7 +82,8 @@ def _answer(connection: Connection, fd: int) -> dict[str, Any]:
     }
 
 
-def _readable() -> set[Path]:
+def readable() -> set[Path]:
+    """Give what a child may read: the interpreter, its libraries, and the system's."""
     places = {*sys.path, sys.prefix, sys.base_prefix, sys.base_exec_prefix, *_SYSTEM}
     places |= set(sysconfig.get_paths().values())
     return {Path(place) for place in places if place}

@@ -24,7 +24,9 @@ def _make(job: Job) -> dict[str, Made]:
     )
     return {
         "master": Made(
-            result.facts, pictures={"loudness": "loudness.png"}, tables={"delivered": _files(folder)}
+            result.facts(),
+            pictures={"loudness": "loudness.png"},
+            tables={"delivered": _files(folder)},
         )
     }
 

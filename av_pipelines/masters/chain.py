@@ -19,6 +19,18 @@ import numpy as np
 
 from av_pipelines.media.audio import probe_audio, read_blocks
 
+# What channels are where nobody says (RFC 9639 §9.1.3, which media.loudness follows too).
+_USUAL_LAYOUTS = {
+    1: "mono",
+    2: "stereo",
+    3: "3.0",
+    4: "quad",
+    5: "5.0",
+    6: "5.1",
+    7: "6.1",
+    8: "7.1",
+}
+
 
 class MasterError(ValueError):
     """A master that cannot be made; the message says of what, why, and what to do."""
@@ -45,7 +57,7 @@ class Programme:
         sample_rate: in Hz, to read it at.
         channels: to read.
         layout: to read, FFmpeg's name.
-        native_layout: the layout of the file.
+        mixed: whether that takes mixing, or is what the file holds.
         start_s: where to start.
         duration_s: how much to read; None: to the end.
     """
@@ -54,7 +66,7 @@ class Programme:
     sample_rate: int
     channels: int
     layout: str
-    native_layout: str
+    mixed: bool = False
     start_s: float = 0.0
     duration_s: float | None = None
 
@@ -62,14 +74,22 @@ class Programme:
     def of(cls, path: Path) -> Self:
         """Return the whole of a file, at its own rate and layout."""
         info = probe_audio(path)
-        return cls(path, info.sample_rate, info.channels, info.layout, info.layout)
+        layout = info.layout
+        if layout == f"{info.channels} channels":  # the file does not say which
+            layout = _USUAL_LAYOUTS.get(info.channels, layout)
+        return cls(path, info.sample_rate, info.channels, layout)
 
     def converted(self, sample_rate: int, layout: str) -> Programme:
         """Return the same sound at another rate and in another layout."""
         from av.audio.layout import AudioLayout
 
-        channels = AudioLayout(layout).nb_channels
-        return replace(self, sample_rate=sample_rate, layout=layout, channels=channels)
+        return replace(
+            self,
+            sample_rate=sample_rate,
+            layout=layout,
+            channels=AudioLayout(layout).nb_channels,
+            mixed=self.mixed or layout != self.layout,
+        )
 
     def excerpt(self, start_s: float, duration_s: float) -> Programme:
         """Return a part of the same sound."""
@@ -85,16 +105,17 @@ class Programme:
         for block in read_blocks(
             self.path,
             sample_rate=self.sample_rate,
-            layout=None if self.layout == self.native_layout else self.layout,
+            layout=self.layout if self.mixed else None,
             start_s=self.start_s,
             duration_s=self.duration_s,
         ):
             if not math.isfinite(float(block.max()) - float(block.min())):
                 at = int((~np.isfinite(block)).any(axis=0).argmax())
                 value = next(v for v in block[:, at].tolist() if not math.isfinite(v))
+                second = self.start_s + (done + at) / self.sample_rate
                 raise MasterError(
-                    f"{self.path}: the sample at {self.start_s + (done + at) / self.sample_rate:.6f}"
-                    f" s is {value}: not audio. Repair or export the file again"
+                    f"{self.path}: the sample at {second:.6f} s is {value}: not audio. Repair or "
+                    "export the file again"
                 )
             done += block.shape[1]
             yield block

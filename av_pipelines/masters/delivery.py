@@ -14,15 +14,15 @@ import numpy as np
 
 from av_pipelines.masters.chain import Dither, Gain, Processor, Programme, run, watched
 from av_pipelines.masters.formats import Encoding, Format
-from av_pipelines.masters.levelling import TOLERANCE_LU, Level
+from av_pipelines.masters.levelling import TOLERANCE_LU, Level, Search, times
 from av_pipelines.masters.limiter import Reduction, TruePeakLimiter
 from av_pipelines.masters.settings import MasterSettings
 from av_pipelines.masters.tags import write_replay_gain
 from av_pipelines.media.audio import AudioWriter
-from av_pipelines.media.loudness import Loudness, LoudnessMeter
+from av_pipelines.media.loudness import Loudness, measure_blocks
 
 _ENCODINGS = 4  # at most, of one file
-_SPARE_DB = 0.05  # taken off beyond what the last try was too much
+_SPARE_DB = 0.1  # taken off beyond what the last try was too much
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,11 @@ def deliver(
 ) -> Delivered:
     """Write one file of the master, and make sure of what it sounds like.
 
-    A lossy codec changes loudness and lifts peaks. So the file is decoded again and measured; where
-    it exceeds the ceiling the limiter's ceiling for this file is lowered by the excess, where it is
-    more than 0.1 LU off the target the gain is corrected, and it is encoded again, four times at
-    most; the last time the gain goes down too. What was done, and what could not be, is in the
-    actions.
+    A lossy codec changes loudness and lifts peaks. So the file is decoded again and measured. Where
+    it exceeds the ceiling, the limiter's ceiling for this file is lowered by the excess; where it
+    is more than 0.1 LU off the target, the loudness fed to the codec is corrected; and it is
+    encoded again. If three encodings do not do, the fourth is the third turned down by the excess.
+    What was done, and what could not be, is in the actions.
 
     Args:
         programme: at the rate and in the layout of the file.
@@ -96,57 +96,121 @@ def deliver(
     """
     encoding = kind.encoding(settings, programme.channels)
     path = out / kind.file_name
-    gain = level.gain_db
-    ceiling = settings.ceiling_dbtp - kind.headroom_db
     actions: list[str] = []
-    for attempt in range(1, _ENCODINGS + 1):
-
-        def part(fraction: float, before: float = 1 - 0.5 ** (attempt - 1)) -> None:
-            progress(before + (1 - before) * 0.5 * fraction)
-
-        blocks, limiter = limited(programme, gain, ceiling, settings)
-        _encode(watched(blocks, samples, lambda f: part(0.9 * f)), path, kind, encoding, programme, tags)
-        loudness = _measure(path, samples, lambda f: part(0.9 + 0.1 * f))
+    feeding = _Feeding(programme, level, settings)
+    feed = feeding.first(settings.ceiling_dbtp - kind.headroom_db)
+    encodings = 0
+    while True:
+        done = 1 - 0.5**encodings
+        blocks, limiter = limited(programme, feed.gain_db, feed.ceiling_dbtp, settings)
+        told = watched(blocks, samples, _part(progress, done, 0.45 * (1 - done)))
+        _encode(told, path, kind, encoding, programme, tags)
+        loudness = measure(Programme.of(path))
+        encodings += 1
         over = loudness.true_peak_dbtp - settings.ceiling_dbtp
-        off = 0.0 if level.target_lufs is None else level.target_lufs - loudness.integrated_lufs
-        if (over <= 0 and abs(off) <= TOLERANCE_LU) or attempt == _ENCODINGS:
+        off = feeding.off(loudness)
+        if (over <= 0 and abs(off) <= TOLERANCE_LU) or encodings == _ENCODINGS:
             break
-        if over > 0:
-            ceiling -= over + _SPARE_DB
-            actions.append(
-                f"{path.name}: decoded, it peaked at {loudness.true_peak_dbtp:.2f} dBTP; limited to "
-                f"{ceiling:.2f} dBTP and encoded again."
-            )
-        if abs(off) > TOLERANCE_LU:
-            gain += off
-            actions.append(
-                f"{path.name}: decoded, it had {loudness.integrated_lufs:.2f} LUFS; gain corrected "
-                f"by {off:+.2f} dB and encoded again."
-            )
-        if attempt == _ENCODINGS - 1 and over > 0:
-            gain -= max(over, 0) + _SPARE_DB
+        if over > 0 and encodings == _ENCODINGS - 1:
+            better = feed.turned_down(over + _SPARE_DB)
+        else:
+            better = feeding.next(feed, over, off)
+        changes = better.changes_from(feed)
+        if not changes:
+            break  # more gain would only mean more limiting
+        feed = better
+        actions.append(
+            f"{path.name}: decoded, it had {loudness.integrated_lufs:.2f} LUFS and "
+            f"{loudness.true_peak_dbtp:.2f} dBTP; {changes}, and encoded again."
+        )
     if over > 0:
         actions.append(
-            f"{path.name}: still peaks at {loudness.true_peak_dbtp:.2f} dBTP, above the ceiling of "
-            f"{settings.ceiling_dbtp:g} dBTP, after {attempt} encodings."
+            f"{path.name}: peaks at {loudness.true_peak_dbtp:.2f} dBTP, above the ceiling of "
+            f"{settings.ceiling_dbtp:g} dBTP, after encoding it {times(encodings)}."
         )
     if abs(off) > TOLERANCE_LU:
         actions.append(
             f"{path.name}: has {loudness.integrated_lufs:.2f} LUFS, {abs(off):.2f} LU "
-            f"{'under' if off > 0 else 'over'} the target, after {attempt} encodings."
+            f"{'under' if off > 0 else 'over'} the target, after encoding it {times(encodings)}."
         )
     write_replay_gain(path, kind.replay_gain, loudness)
     progress(1.0)
     return Delivered(
         name=path.name,
         loudness=loudness,
-        gain_db=gain,
+        gain_db=feed.gain_db,
         reduction=limiter.reduction(),
-        encodings=attempt,
+        encodings=encodings,
         programme=programme,
         encoding=encoding,
         actions=tuple(actions),
     )
+
+
+@dataclass(frozen=True)
+class _Feed:
+    """What an encoder is fed: the programme after this gain, under this ceiling."""
+
+    gain_db: float
+    ceiling_dbtp: float
+    aim_lufs: float | None
+    """The loudness that the gain is to give; None: whatever it gives."""
+
+    def turned_down(self, db: float) -> _Feed:
+        """Return the same, only softer: what comes out of the codec is softer by as much."""
+        return _Feed(self.gain_db - db, self.ceiling_dbtp - db, None)
+
+    def changes_from(self, other: _Feed) -> str:
+        """Say what is different; empty if nothing worth encoding for is."""
+        said = []
+        if self.ceiling_dbtp != other.ceiling_dbtp:
+            said.append(f"limited to {self.ceiling_dbtp:.2f} dBTP")
+        if abs(self.gain_db - other.gain_db) >= 0.01:
+            said.append(f"gain changed by {self.gain_db - other.gain_db:+.2f} dB")
+        return ", ".join(said)
+
+
+@dataclass(frozen=True)
+class _Feeding:
+    """Decides what to feed an encoder, from what came out of it."""
+
+    programme: Programme
+    level: Level
+    settings: MasterSettings
+
+    def first(self, ceiling_dbtp: float) -> _Feed:
+        """Return what to try first."""
+        return self._fed(ceiling_dbtp, self.level.target_lufs)
+
+    def off(self, loudness: Loudness) -> float:
+        """Return how much louder a file ought to be, in LU; 0 where there is no target."""
+        target = self.level.target_lufs
+        return 0.0 if target is None else target - loudness.integrated_lufs
+
+    def next(self, feed: _Feed, over: float, off: float) -> _Feed:
+        """Correct a feed whose file was over the ceiling and off the target by that much."""
+        ceiling = feed.ceiling_dbtp - (over + _SPARE_DB if over > 0 else 0.0)
+        aim = feed.aim_lufs
+        if aim is not None and abs(off) > TOLERANCE_LU:
+            aim += off
+        return self._fed(ceiling, aim)
+
+    def _fed(self, ceiling: float, aim: float | None) -> _Feed:
+        level = self.level
+        if aim is None or (ceiling, aim) == (self.settings.ceiling_dbtp, level.target_lufs):
+            return _Feed(level.gain_db, ceiling, aim)
+        search = Search(
+            level.integrated_lufs,
+            level.true_peak_dbtp,
+            ceiling,
+            lambda gain: loudness_after(self.programme, gain, ceiling, self.settings),
+        )
+        _, gain, _ = search.run(aim, start_db=level.gain_db)
+        return _Feed(gain, ceiling, aim)
+
+
+def _part(progress: Callable[[float], None], start: float, size: float) -> Callable[[float], None]:
+    return lambda fraction: progress(start + size * fraction)
 
 
 def _encode(
@@ -174,30 +238,17 @@ def _encode(
             writer.write(block)
 
 
-def _measure(path: Path, samples: float, progress: Callable[[float], None]) -> Loudness:
-    return measure(Programme.of(path), samples, progress)
-
-
-def measure(
-    programme: Programme, samples: float, progress: Callable[[float], None]
-) -> Loudness:
+def measure(programme: Programme) -> Loudness:
     """Measure a programme as it is."""
-    meter = LoudnessMeter(programme.sample_rate, programme.channels, programme.layout)
-    for block in watched(programme.blocks(), samples, progress):
-        meter.feed(block)
-    return meter.result()
+    return measure_blocks(
+        programme.blocks(), programme.sample_rate, programme.channels, programme.layout
+    )
 
 
 def loudness_after(
-    programme: Programme,
-    gain_db: float,
-    settings: MasterSettings,
-    samples: float,
-    progress: Callable[[float], None],
+    programme: Programme, gain_db: float, ceiling_dbtp: float, settings: MasterSettings
 ) -> float:
     """Measure a programme's integrated loudness after gain and limiter, without writing it."""
-    meter = LoudnessMeter(programme.sample_rate, programme.channels, programme.layout)
-    blocks, _ = limited(programme, gain_db, settings.ceiling_dbtp, settings)
-    for block in watched(blocks, samples, progress):
-        meter.feed(block)
-    return meter.result().integrated_lufs
+    blocks, _ = limited(programme, gain_db, ceiling_dbtp, settings)
+    found = measure_blocks(blocks, programme.sample_rate, programme.channels, programme.layout)
+    return found.integrated_lufs

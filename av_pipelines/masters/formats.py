@@ -155,7 +155,7 @@ FORMATS: Mapping[FormatName, Format] = {
         replay_gain="mp4",
         headroom_db=0.5,
     ),
-    "ogg": Format(".ogg", _ogg, layouts=("stereo",), replay_gain="vorbis", headroom_db=0.5),
+    "ogg": Format(".ogg", _ogg, layouts=("stereo",), replay_gain="vorbis", headroom_db=0.7),
     "opus": Format(
         ".opus",
         _opus,

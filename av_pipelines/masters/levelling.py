@@ -9,22 +9,112 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from av_pipelines.masters.chain import MasterError
 from av_pipelines.masters.settings import MasterSettings
 
-__all__ = ["TOLERANCE_LU", "Level", "find_gain"]
+__all__ = ["TOLERANCE_LU", "Level", "Outcome", "Search", "find_gain", "times"]
 
 TOLERANCE_LU = 0.1
-"""How far a delivered file may be from the target before its gain is corrected."""
+"""How far a delivered file may be from the target."""
 
-_MEASURED_PASSES = 3
-_CLOSE_ENOUGH_LU = 0.05  # leaves room for what an encoder and another meter do
-_FAR_LU = 2.0  # after all passes: what is this far away does not come near
+_PASSES = 4
+_CLOSE_ENOUGH_LU = 0.04  # leaves room for what an encoder and another meter do
 _LONGEST_STEP_DB = 12.0
-_HIGHEST_SLOPE = 0.8
+_LEAST_GUESS = 0.25  # of the slope, before it has been measured
 # Less than this many LU for one dB more gain: the limiter eats what the gain gives.
-_LOWEST_SLOPE = 0.1
+_LOWEST_SLOPE = 0.2
+
+
+class Outcome(Enum):
+    """How a search ended."""
+
+    FOUND = auto()
+    """The loudness is there, or as near as some passes bring it."""
+    CAPPED = auto()
+    """More gain would help, but is not allowed."""
+    FLAT = auto()
+    """More gain only means more limiting."""
+
+
+def times(count: int) -> str:
+    """Say a number of times in words."""
+    return {1: "once", 2: "twice"}.get(count, f"{count} times")
+
+
+@dataclass(frozen=True)
+class Search:
+    """Search for the gain after which limiter and all give a loudness.
+
+    Where the peaks stay under the ceiling this is a subtraction. Where they do not, limiting takes
+    loudness away: passes through the limiter measure how much, four at most, usually one or two.
+
+    Attributes:
+        integrated_lufs: of the programme as it is.
+        true_peak_dbtp: of the programme as it is.
+        ceiling_dbtp: of the limiter.
+        measure: gain in dB → integrated loudness after gain and limiter, in LUFS.
+    """
+
+    integrated_lufs: float
+    true_peak_dbtp: float
+    ceiling_dbtp: float
+    measure: Callable[[float], float]
+
+    def over(self, gain_db: float) -> float:
+        """Return how far the highest peak is over the ceiling after a gain, in dB."""
+        return self.true_peak_dbtp + gain_db - self.ceiling_dbtp
+
+    def run(
+        self, target_lufs: float, *, start_db: float | None = None, most_db: float = math.inf
+    ) -> tuple[Outcome, float, int]:
+        """Search.
+
+        Args:
+            target_lufs: the loudness wanted.
+            start_db: a gain that is probably near; None: what would do without a limiter.
+            most_db: the highest gain allowed.
+
+        Returns:
+            The outcome; the gain it came to (``CAPPED``: that it asked for; ``FLAT``: the least
+            that does about as much as any); and how often it measured.
+        """
+        plain = target_lufs - self.integrated_lufs
+        if self.over(plain) <= 0:
+            return Outcome.FOUND, plain, 0
+        gain = plain if start_db is None else start_db
+        tried: list[tuple[float, float]] = []
+        while gain <= most_db:
+            tried.append((gain, self.measure(gain)))
+            error = target_lufs - tried[-1][1]
+            if abs(error) <= _CLOSE_ENOUGH_LU:
+                break
+            slope = self._slope(tried)
+            if slope < _LOWEST_SLOPE and error > 0:  # never after one try: that is a guess
+                return Outcome.FLAT, self._least(tried, target_lufs), len(tried)
+            step = error / max(slope, _LOWEST_SLOPE)
+            gain += math.copysign(min(abs(step), _LONGEST_STEP_DB), step)
+            if len(tried) == _PASSES:
+                break  # the delivered file is measured too, and has the last word
+        return Outcome.FOUND if gain <= most_db else Outcome.CAPPED, gain, len(tried)
+
+    def _slope(self, tried: list[tuple[float, float]]) -> float:
+        """Loudness gained per dB of gain, from the last two tries, or guessed from the first."""
+        gain, loudness = tried[-1]
+        if len(tried) > 1:
+            before_gain, before = tried[-2]
+            return min(1.0, (loudness - before) / (gain - before_gain))
+        # The loss grows about with the power 2.5 of how far the peaks are over the ceiling.
+        lost = gain + self.integrated_lufs - loudness
+        over = self.over(gain)
+        return min(1.0, max(_LEAST_GUESS, 1 - 2.5 * lost / over)) if over > 0 else 1.0
+
+    @staticmethod
+    def _least(tried: list[tuple[float, float]], target_lufs: float) -> float:
+        """Return the least gain of those that came about as close as any did."""
+        closest = min(abs(target_lufs - loudness) for _, loudness in tried)
+        return min(g for g, found in tried if abs(target_lufs - found) <= closest + TOLERANCE_LU)
 
 
 @dataclass(frozen=True)
@@ -34,11 +124,15 @@ class Level:
     Attributes:
         gain_db: before the limiter.
         target_lufs: what the delivered files should have; None: what comes out is what there is.
+        integrated_lufs: of the programme as it is.
+        true_peak_dbtp: of the programme as it is.
         actions: what was done beyond the plain gain, as sentences.
     """
 
     gain_db: float
     target_lufs: float | None
+    integrated_lufs: float
+    true_peak_dbtp: float
     actions: tuple[str, ...] = ()
 
 
@@ -48,10 +142,7 @@ def find_gain(
     settings: MasterSettings,
     measure: Callable[[float], float],
 ) -> Level:
-    """Find the gain after which limiter and all give the target loudness.
-
-    Where the peaks stay under the ceiling this is a subtraction. Where they do not, limiting takes
-    loudness away: up to three passes measure how much, and the gain is raised by it.
+    """Find the gain for the target of the settings, and do as they say where there is none.
 
     Args:
         integrated_lufs: of the programme as it is; -inf for silence.
@@ -62,107 +153,46 @@ def find_gain(
     Raises:
         MasterError: the target needs more limiting than allowed, and the settings say ``fail``.
     """
+
+    def level(gain: float, target: float | None, *actions: str) -> Level:
+        return Level(gain, target, integrated_lufs, true_peak_dbtp, actions)
+
     if integrated_lufs == -math.inf:
-        silent = "The programme is silent (nothing above -70 LUFS): its level was not changed."
-        return Level(0.0, None, (silent,))
-    target = settings.target_lufs
-    gain = target - integrated_lufs
-    if true_peak_dbtp + gain <= settings.ceiling_dbtp:
-        return Level(gain, target)
-
+        said = "The programme is silent (nothing above -70 LUFS): its level was not changed."
+        return level(0.0, None, said)
+    target, ceiling = settings.target_lufs, settings.ceiling_dbtp
+    search = Search(integrated_lufs, true_peak_dbtp, ceiling, measure)
     # With this gain the highest peak is limited by just as much as is allowed.
-    most = settings.ceiling_dbtp + settings.max_limiting_db - true_peak_dbtp
-    tried: list[tuple[float, float]] = []
-    while True:
-        if gain > most and settings.when_too_quiet != "limit":
-            return _held_back(gain, most, true_peak_dbtp, settings, measure)
-        tried.append((gain, measure(gain)))
-        error = target - tried[-1][1]
-        if abs(error) <= _CLOSE_ENOUGH_LU:
-            break
-        slope = _slope(tried, integrated_lufs, true_peak_dbtp, settings)
-        if slope < _LOWEST_SLOPE and error > 0:
-            return _out_of_reach(tried, settings)
-        step = error / max(slope, _LOWEST_SLOPE)
-        gain += math.copysign(min(abs(step), _LONGEST_STEP_DB), step)
-        if len(tried) == _MEASURED_PASSES:
-            if abs(error) > _FAR_LU:
-                return _out_of_reach(tried, settings)
-            break  # the delivered file is measured too, and has the last word
+    most = ceiling + settings.max_limiting_db - true_peak_dbtp
+    hard = settings.when_too_quiet == "limit"
+    outcome, gain, passes = search.run(target, most_db=math.inf if hard else most)
 
+    needs = (
+        f"The target of {target:g} LUFS needs {search.over(gain):.1f} dB of limiting under a "
+        f"ceiling of {ceiling:g} dBTP, more than max_limiting_db = {settings.max_limiting_db:g}"
+    )
+    if outcome is Outcome.CAPPED:
+        if settings.when_too_quiet == "fail":
+            raise MasterError(
+                f"{needs}, and when_too_quiet = fail. Lower target_lufs, raise max_limiting_db, or "
+                "set when_too_quiet to limit or lower_target"
+            )
+        reached = measure(most)
+        said = f"{needs}; when_too_quiet = lower_target: it was lowered to {reached:.1f} LUFS."
+        return level(most, reached, said)
+    if outcome is Outcome.FLAT:
+        said = (
+            f"The target of {target:g} LUFS is out of reach under a ceiling of {ceiling:g} dBTP: "
+            "more gain only means more limiting."
+        )
+        return level(gain, None, said)
     actions = []
     made_up = gain - (target - integrated_lufs)
     if abs(made_up) >= _CLOSE_ENOUGH_LU:
         actions.append(
             f"Limiting changes the loudness: the gain was corrected by {made_up:+.2f} dB, after "
-            f"measuring it {_times(len(tried))}."
+            f"measuring it {times(passes)}."
         )
     if gain > most:
-        needed = true_peak_dbtp + gain - settings.ceiling_dbtp
-        actions.append(
-            f"The target of {target:g} LUFS needs up to {needed:.1f} dB of limiting, more than "
-            f"max_limiting_db = {settings.max_limiting_db:g}; when_too_quiet = limit, so it was "
-            "limited harder."
-        )
-    return Level(gain, target, tuple(actions))
-
-
-def _slope(
-    tried: list[tuple[float, float]],
-    integrated_lufs: float,
-    true_peak_dbtp: float,
-    settings: MasterSettings,
-) -> float:
-    """Loudness gained per dB of gain, from the last two tries, or guessed from the first."""
-    gain, loudness = tried[-1]
-    if len(tried) > 1:
-        before_gain, before = tried[-2]
-        return min(1.0, (loudness - before) / (gain - before_gain))
-    # The loss grows about with the power 2.5 of how far the peaks are over the ceiling.
-    lost = gain + integrated_lufs - loudness
-    over = true_peak_dbtp + gain - settings.ceiling_dbtp
-    return 1 - min(_HIGHEST_SLOPE, max(0.0, 2.5 * lost / over))
-
-
-def _held_back(
-    gain: float,
-    most: float,
-    true_peak_dbtp: float,
-    settings: MasterSettings,
-    measure: Callable[[float], float],
-) -> Level:
-    """Do what ``when_too_quiet`` says when the target needs more limiting than allowed."""
-    needed = true_peak_dbtp + gain - settings.ceiling_dbtp
-    reason = (
-        f"the target of {settings.target_lufs:g} LUFS needs {needed:.1f} dB of limiting under a "
-        f"ceiling of {settings.ceiling_dbtp:g} dBTP, more than max_limiting_db = "
-        f"{settings.max_limiting_db:g}"
-    )
-    if settings.when_too_quiet == "fail":
-        raise MasterError(
-            f"{reason}, and when_too_quiet = fail. Lower target_lufs, raise max_limiting_db, or set "
-            "when_too_quiet to limit or lower_target"
-        )
-    reached = measure(most)
-    action = (
-        f"{reason[0].upper()}{reason[1:]}; when_too_quiet = lower_target, so the target was lowered "
-        f"to {reached:.1f} LUFS."
-    )
-    return Level(most, reached, (action,))
-
-
-def _out_of_reach(tried: list[tuple[float, float]], settings: MasterSettings) -> Level:
-    """Take the least gain of those that came about as close as any did."""
-    closest = min(abs(settings.target_lufs - loudness) for _, loudness in tried)
-    near = [one for one in tried if abs(settings.target_lufs - one[1]) <= closest + TOLERANCE_LU]
-    gain, loudness = min(near)
-    action = (
-        f"The target of {settings.target_lufs:g} LUFS cannot be reached under a ceiling of "
-        f"{settings.ceiling_dbtp:g} dBTP: more gain only means more limiting. The master has "
-        f"{loudness:.1f} LUFS."
-    )
-    return Level(gain, None, (action,))
-
-
-def _times(count: int) -> str:
-    return {1: "once", 2: "twice"}.get(count, f"{count} times")
+        actions.append(f"{needs}; when_too_quiet = limit: it was limited harder.")
+    return level(gain, target, *actions)

@@ -16,7 +16,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,7 +28,7 @@ from av_pipelines.masters.formats import FORMATS, MAX_FLAC_CHANNELS, MAX_FLAC_RA
 from av_pipelines.masters.levelling import Level, find_gain
 from av_pipelines.masters.picture import draw_loudness
 from av_pipelines.masters.settings import FormatName, MasterSettings
-from av_pipelines.media.loudness import MIN_SAMPLE_RATE, Curve
+from av_pipelines.media.loudness import MIN_SAMPLE_RATE, Curve, Loudness
 
 __all__ = ["MasterError", "MasterResult", "master"]
 
@@ -97,21 +97,37 @@ class _Input:
     facts: Mapping[str, Any]
 
     @classmethod
-    def of(cls, given: Mapping[str, Any]) -> Self | None:
+    def given(cls, numbers: Mapping[str, Any]) -> Self | None:
         """Read a ``loudness.json`` (``Loudness.to_json_dict``); None if it does not tell enough."""
-        if not {"integrated_lufs", "true_peak_dbtp", "duration_s", "curve"} <= given.keys():
+        needed = {"integrated_lufs", "true_peak_dbtp", "duration_s", "curve"}
+        if not needed <= numbers.keys() or not numbers["duration_s"]:
             return None
-        curve = given["curve"]
+        curve = numbers["curve"]
         return cls(
-            integrated_lufs=_number(given["integrated_lufs"]),
-            true_peak_dbtp=_number(given["true_peak_dbtp"]),
-            duration_s=float(given["duration_s"]),
+            integrated_lufs=_number(numbers["integrated_lufs"]),
+            true_peak_dbtp=_number(numbers["true_peak_dbtp"]),
+            duration_s=float(numbers["duration_s"]),
             curve=Curve(
                 np.array(curve["times_s"], dtype=np.float64),
                 np.array([_number(v) for v in curve["lufs"]], dtype=np.float64),
             ),
-            facts={key: value for key, value in given.items() if key != "curve"},
+            facts=_without_curve(numbers),
         )
+
+    @classmethod
+    def measured(cls, loudness: Loudness) -> Self:
+        """Take what was measured here."""
+        return cls(
+            loudness.integrated_lufs,
+            loudness.true_peak_dbtp,
+            loudness.duration_s,
+            loudness.curve,
+            _without_curve(loudness.to_json_dict()),
+        )
+
+
+def _without_curve(numbers: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in numbers.items() if key != "curve"}
 
 
 def _number(value: float | None) -> float:
@@ -170,11 +186,7 @@ def master(
     """
     programme = Programme.of(audio)
     _refuse_what_no_master_holds(programme)
-    told = _Progress(progress)
-    before = _Input.of(loudness) if loudness is not None else None
-    if before is None:
-        before = _Input.of(measure(programme, 0, told.part(0.0)).to_json_dict())
-        assert before is not None, "the meter tells all there is to know"
+    before = _Input.given(loudness or {}) or _Input.measured(measure(programme))
     if before.duration_s <= 0:
         raise MasterError(f"{audio}: there are no samples in it; nothing can be made of it")
     length = before.duration_s
@@ -187,13 +199,16 @@ def master(
                 f"{length:.2f} s; give less"
             )
         length = min(settings.preview_s, length - settings.preview_start_s)
-    levels = _levels(jobs, programme, before, settings, told.part(0.25))
+    levels = _levels(jobs, programme, before, settings)
+    told = _Progress(progress)
+    levelled = told.part(0.2)
+    levelled(1.0)
 
     def make(kind: Format, source: Programme, tell: Callable[[float], None]) -> Delivered:
-        level = levels[source.layout]
+        level = levels[source]
         if settings.preview_s is not None:
             source = source.excerpt(settings.preview_start_s, settings.preview_s)
-            level = Level(level.gain_db, None)
+            level = replace(level, target_lufs=None)
         return deliver(
             source,
             out,
@@ -207,7 +222,7 @@ def master(
 
     # The encoders leave Python's lock while they work.
     with ThreadPoolExecutor(min(len(jobs), os.cpu_count() or 1)) as pool:
-        weight = 0.75 / len(jobs)
+        weight = 0.8 / len(jobs)
         running = [pool.submit(make, *job, told.part(weight)) for job in jobs]
         try:
             delivered = [job.result() for job in running]
@@ -215,7 +230,7 @@ def master(
             pool.shutdown(cancel_futures=True)
             raise
     main = delivered[0]
-    result = _result(main, delivered, levels, before, settings)
+    result = _result(delivered, jobs, levels, before, settings)
     _write_json(out / "loudness.json", result, delivered, before, settings)
     draw_loudness(
         out / "loudness.png",
@@ -233,8 +248,8 @@ def _refuse_what_no_master_holds(programme: Programme) -> None:
     rate, channels = programme.sample_rate, programme.channels
     if channels > MAX_FLAC_CHANNELS:
         raise MasterError(
-            f"{programme.path}: {channels} channels; master.flac holds 1 to {MAX_FLAC_CHANNELS}. Mix "
-            "them down first, or leave the master asset out"
+            f"{programme.path}: {channels} channels; master.flac holds 1 to {MAX_FLAC_CHANNELS}. "
+            "Mix them down first, or leave the master asset out"
         )
     if not MIN_SAMPLE_RATE <= rate <= MAX_FLAC_RATE:
         raise MasterError(
@@ -260,61 +275,61 @@ def _levels(
     programme: Programme,
     before: _Input,
     settings: MasterSettings,
-    progress: Callable[[float], None],
-) -> dict[str, Level]:
-    """Find the gain for each layout that is delivered: a downmix has its own loudness and peaks."""
-    levels: dict[str, Level] = {}
+) -> dict[Programme, Level]:
+    """Find the gain for each sound that is delivered.
+
+    A downmix has its own loudness and peaks, and so has what a lower sample rate leaves.
+    """
+    levels: dict[Programme, Level] = {}
     for _, source in jobs:
-        if source.layout in levels:
+        if source in levels:
             continue
         integrated, peak = before.integrated_lufs, before.true_peak_dbtp
-        if source.layout != programme.layout:
-            mixed = measure(source, 0, progress)
-            integrated, peak = mixed.integrated_lufs, mixed.true_peak_dbtp
-        samples = before.duration_s * source.sample_rate
+        if source.mixed or source.sample_rate < programme.sample_rate:
+            converted = measure(source)
+            integrated, peak = converted.integrated_lufs, converted.true_peak_dbtp
 
-        def after(gain: float, source: Programme = source, samples: float = samples) -> float:
-            return loudness_after(source, gain, settings, samples, progress)
+        def after(gain: float, source: Programme = source) -> float:
+            return loudness_after(source, gain, settings.ceiling_dbtp, settings)
 
         try:
-            levels[source.layout] = find_gain(integrated, peak, settings, after)
+            levels[source] = find_gain(integrated, peak, settings, after)
         except MasterError as error:
             raise MasterError(f"{programme.path}: {error}") from None
-    progress(1.0)
     return levels
 
 
 def _result(
-    main: Delivered,
     delivered: list[Delivered],
-    levels: Mapping[str, Level],
+    jobs: list[tuple[Format, Programme]],
+    levels: Mapping[Programme, Level],
     before: _Input,
     settings: MasterSettings,
 ) -> MasterResult:
-    native = main.programme
+    main, native = delivered[0], jobs[0][1]
     actions: list[str] = []
     if settings.preview_s is not None:
         actions.append(
-            f"A preview of {main.loudness.duration_s:g} s from {native.start_s:g} s, with the gain "
-            "of the whole."
+            f"A preview of {main.loudness.duration_s:g} s from {settings.preview_start_s:g} s, "
+            "with the gain of the whole."
         )
     if math.isfinite(before.integrated_lufs):
         actions.append(f"Gain {main.gain_db:+.2f} dB, from {before.integrated_lufs:.2f} LUFS.")
-    actions.extend(levels[native.layout].actions)
+    actions.extend(levels[native].actions)
     if main.reduction.max_db >= 0.01:
         actions.append(
-            f"Limited by {main.reduction.max_db:.2f} dB at most, {main.reduction.mean_db:.2f} dB on "
-            f"average, to stay under {settings.ceiling_dbtp:g} dBTP."
+            f"Limited by {main.reduction.max_db:.2f} dB at most, {main.reduction.mean_db:.2f} dB "
+            f"on average, to stay under {settings.ceiling_dbtp:g} dBTP."
         )
-    for one in delivered:
-        source = one.programme
+    for one, (_, source) in zip(delivered, jobs, strict=True):
         if source.sample_rate != native.sample_rate:
             actions.append(
                 f"{one.name}: resampled from {native.sample_rate} to {source.sample_rate} Hz."
             )
-        if source.layout != native.layout:
+        if source.mixed:
             actions.append(f"{one.name}: mixed from {native.layout} to {source.layout}.")
-            actions.extend(f"{one.name}: {said}" for said in levels[source.layout].actions)
+        if source != native:
+            actions.extend(f"{one.name}: {said}" for said in levels[source].actions)
         actions.extend(one.actions)
     return MasterResult(
         integrated_lufs=main.loudness.integrated_lufs,
@@ -340,10 +355,8 @@ def _write_json(
 ) -> None:
     files = {}
     for one in delivered:
-        numbers = one.loudness.to_json_dict()
-        del numbers["curve"]
         files[one.name] = {
-            **numbers,
+            **_without_curve(one.loudness.to_json_dict()),
             "sample_rate_hz": one.programme.sample_rate,
             "channels": one.programme.channels,
             "codec": one.encoding.codec,

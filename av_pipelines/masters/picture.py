@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
 
 _WIDTH, _HEIGHT = 800, 220
-_LEFT, _RIGHT = 44, _WIDTH - 10
+_LEFT, _RIGHT = 44, _WIDTH - 24
 _TOP, _MIDDLE = 24, 148  # loudness
 _BELOW, _BOTTOM = 158, 200  # gain reduction
 _PAPER, _INK, _GRID = "#ffffff", "#333333", "#e2e2e2"
@@ -130,9 +130,7 @@ def _clock(second: float) -> str:
     return f"{second:g} s"
 
 
-def _draw_curve(
-    draw: ImageDraw, curve: Curve, times: _Scale, levels: _Scale, colour: str
-) -> None:
+def _draw_curve(draw: ImageDraw, curve: Curve, times: _Scale, levels: _Scale, colour: str) -> None:
     floor = levels.low
     values = np.maximum(np.nan_to_num(curve.lufs, neginf=floor), floor)
     points = [

@@ -43,7 +43,7 @@ def write_replay_gain(
     if style == "id3":
         frames = mutagen.id3.ID3(path)
         for name, value in named.items():
-            frames.add(mutagen.id3.TXXX(encoding=3, desc=name.upper(), text=[value]))
+            frames.add(mutagen.id3.TXXX(encoding=3, desc=name, text=[value]))
         frames.save(path)
         return
     if style == "mp4":

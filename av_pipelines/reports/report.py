@@ -27,6 +27,14 @@ _MEDIA = 50  # the page shows so many of the latest; the catalog has them all
 _FAILURES = 50
 _FILES = 12  # of one artifact; its folder has them all
 
+_FACTS = {
+    "integrated_lufs": "{:.1f} LUFS",
+    "language": "{}",
+    "words": "{:,} words",
+    "fps": "{:.5g} fps",
+}
+"""What a person looks for first, and how it is written."""
+
 _TOTALS = """
 select
     (select count(*) from media) as media,
@@ -109,16 +117,10 @@ class Shown:
     @property
     def facts(self) -> str:
         """The facts that a person looks for first."""
-        facts, said = self.manifest.facts, []
-        for name, text in (
-            ("integrated_lufs", "{:.1f} LUFS"),
-            ("language", "{}"),
-            ("words", "{} words"),
-            ("fps", "{:.5g} fps"),
-        ):
-            if facts.get(name) is not None:
-                said.append(text.format(facts[name]))
-        return ", ".join(said).replace("-", "−")
+        facts = self.manifest.facts
+        return ", ".join(
+            text.format(facts[name]) for name, text in _FACTS.items() if facts.get(name) is not None
+        )
 
 
 @dataclass
@@ -161,9 +163,14 @@ def write_report(store: Store) -> Path:
         recent = _rows(connection, _RECENT, _MEDIA)
         failures = _rows(connection, _FAILED, _FAILURES)
     for failure in failures:
-        failure["command"] = _command(store, failure)
+        failure["command"], failure["fault"] = None, None
+        try:
+            failure["command"] = _command(store, failure)
+        except (OSError, ValueError) as error:
+            failure["fault"] = f"what is kept of it cannot be read: {_line(error)}"
     page = _render(
         name=store.root.name,
+        store=shlex.quote(str(store.root)),
         now=datetime.now(UTC),
         totals=totals,
         assets=assets,
@@ -190,12 +197,16 @@ def _media_row(store: Store, facts: dict[str, Any]) -> MediaRow:
         try:
             artifact = store.current(key, asset)
         except (OSError, ValueError) as error:
-            row.faults.append(f"{asset}: {str(error).splitlines()[0]}")
+            row.faults.append(f"{asset}: {_line(error)}")
             continue
         if artifact:
             folder = f"../library/{quote(key, safe='')}/{quote(asset, safe='')}/"
             row.artifacts.append(Shown(asset, folder, artifact.manifest))
     return row
+
+
+def _line(error: Exception) -> str:
+    return " ".join((str(error) or type(error).__name__).split())
 
 
 def _command(store: Store, failure: dict[str, Any]) -> str | None:

@@ -109,3 +109,13 @@ def test_a_moved_store_keeps_its_links(tmp_path: Path) -> None:
     moved = Store(tmp_path / "two").current("a-0123456789", "thing")
     assert moved
     assert moved.file("a.txt").read_text() == "text"
+
+
+def test_who_is_at_work_is_seen_until_it_ends_or_dies(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    assert not store.is_present("up")
+    with store.presence("up"):
+        assert store.is_present("up")
+        with pytest.raises(BlockingIOError), store.presence("up"):
+            pass
+    assert not store.is_present("up")

@@ -1,40 +1,54 @@
-"""A dropped file gets a run, once, with its recipe; what cannot be taken is said and tried again."""
+"""A dropped file gets a run, once, with its recipe; what cannot be taken is told of."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import cast
 from uuid import uuid4
 
 import dagster as dg
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from av_pipelines.maker import Studio
-from av_pipelines.settings import Recipe, Settings
+from av_pipelines.settings import Recipes, Settings
 from partitions.keys import media_key
 from partitions.media import media_partitions
+from resources.ledger import Ledger
+from resources.store import Store
 from sensors.inbox import MOST_KEYS, Desk, inbox_sensor
 
 MEDIA = str(media_partitions.name)
 
 
+class ToySettings(Settings):
+    """Settings of both toy assets."""
+
+    ending: str = "!"
+
+
+SETTINGS: dict[str, type[Settings]] = {"source": ToySettings, "shout": ToySettings}
+
+
 class Inbox:
     """An inbox with a sensor, played by hand: time passes only when a test says so."""
 
-    def __init__(self, studio: Studio, settings: dict[str, type[Settings]]) -> None:
+    def __init__(self, studio: Studio) -> None:
         self.studio, self.store = studio, studio.store
         self.instance = dg.DagsterInstance.ephemeral()
         self.cursor: str | None = None
         self.now = time.time()
         self.slept = 0.0
         self.skipped = ""
-        self.studio_opened = 0
-        desk = Desk(studio, settings, self._assets_of, most_files=25)
+        self.meanwhile: Callable[[], object] = lambda: None
         self.sensor = inbox_sensor(
-            dg.define_asset_job("media"), lambda: desk, clock=lambda: self.now, sleep=self._sleep
+            dg.define_asset_job("media"), self.desk, clock=lambda: self.now, sleep=self.sleep
         )
         self.store.inbox.mkdir(parents=True)
         folder = self.store.root / "recipes"
@@ -42,13 +56,13 @@ class Inbox:
         (folder / "auto.toml").write_text('assets = ["source", "shout"]\n')
         (folder / "podcast.toml").write_text('assets = ["source"]\n')
 
-    @staticmethod
-    def _assets_of(recipe: Recipe) -> list[str]:
-        return list(recipe.assets)
+    def desk(self) -> Desk:
+        return Desk(self.studio, SETTINGS, lambda recipe: list(recipe.assets), most_files=25)
 
-    def _sleep(self, seconds: float) -> None:
+    def sleep(self, seconds: float) -> None:
         self.slept += seconds
         self.now += seconds
+        self.meanwhile()
 
     def drop(self, name: str, data: str | bytes = "x") -> Path:
         path = self.store.inbox / name
@@ -71,17 +85,20 @@ class Inbox:
     def tick(self, pause: float = 5) -> list[dg.RunRequest]:
         """One tick, and what the daemon does with it up to the runs."""
         result = self.evaluate(pause)
-        for request in result.dynamic_partitions_requests or []:
-            self.instance.add_dynamic_partitions(MEDIA, list(request.partition_keys))
+        self.add_keys(result)
         self.cursor = result.cursor
         return list(result.run_requests or [])
 
+    def add_keys(self, result: dg.SensorResult) -> None:
+        for request in result.dynamic_partitions_requests or []:
+            self.instance.add_dynamic_partitions(MEDIA, list(request.partition_keys))
+
     def start(self, request: dg.RunRequest) -> str:
-        """Make the run that was requested, queued, as the daemon does; return its id."""
+        """Make the run that was requested, as the daemon does; return its id."""
         run = dg.DagsterRun(
             job_name="media",
             run_id=str(uuid4()),
-            status=dg.DagsterRunStatus.QUEUED,
+            status=dg.DagsterRunStatus.STARTED,
             tags={
                 **request.tags,
                 "dagster/run_key": str(request.run_key),
@@ -95,9 +112,8 @@ class Inbox:
         event = getattr(self.instance, f"report_run_{how}")
         event(self.instance.get_run_by_id(run_id))
 
-    def keys_of(self, request: dg.RunRequest) -> list[str]:
-        """The partitions that a run request covers, as Dagster resolves them."""
-        tags = request.tags
+    def keys_of(self, tags: Mapping[str, str]) -> list[str]:
+        """The partitions that the tags of a run cover, as Dagster resolves them."""
         if "dagster/partition" in tags:
             return [tags["dagster/partition"]]
         known = list(self.instance.get_dynamic_partitions(MEDIA))
@@ -107,16 +123,24 @@ class Inbox:
     def take(self, requests: Sequence[dg.RunRequest]) -> None:
         """Remove the files as their runs do when they took them."""
         for request in requests:
-            for key in self.keys_of(request):
+            for key in self.keys_of(request.tags):
                 record = self.store.media(key)
                 assert record
                 Path(record.origin).unlink()
 
 
-@pytest.fixture
-def inbox(studio: Studio, toys: object) -> Iterator[Inbox]:
-    inbox = Inbox(studio, dict(toys.settings))  # pyright: ignore[reportAttributeAccessIssue]
+@contextlib.contextmanager
+def played(folder: Path) -> Iterator[Inbox]:
+    store = Store(folder / "studio")
+    recipes = Recipes(store.root / "recipes", SETTINGS)
+    inbox = Inbox(Studio(store, Ledger(store.ledger_dir), recipes))
     with inbox.instance:
+        yield inbox
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> Iterator[Inbox]:
+    with played(tmp_path) as inbox:
         yield inbox
 
 
@@ -154,16 +178,13 @@ def test_the_second_look_is_taken_in_the_same_tick_two_seconds_later(inbox: Inbo
 
 
 def test_a_file_that_still_grows_is_left_alone(inbox: Inbox) -> None:
-    path = inbox.drop("song.mp3")
-    inbox._sleep = lambda seconds: path.open("a").write("more") and None  # noqa: SIM115
-    sensor = inbox_sensor(
-        dg.define_asset_job("media"),
-        lambda: Desk(inbox.studio, {}, inbox._assets_of, 25),
-        clock=lambda: inbox.now,
-        sleep=inbox._sleep,
-    )
-    inbox.sensor = sensor
+    def grow() -> None:
+        with (inbox.store.inbox / "song.mp3").open("a") as file:
+            file.write("more")
+
+    inbox.meanwhile = grow
     for _ in range(5):
+        grow()
         assert inbox.tick() == []
     assert "1 settling" in inbox.skipped
 
@@ -177,9 +198,7 @@ def test_a_sidecar_is_read_when_its_file_is_claimed(inbox: Inbox) -> None:
     assert record.sidecar == {"shout": {"ending": "?"}}
 
 
-def test_media_are_never_opened_and_an_idle_inbox_costs_a_listing(
-    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_idle_inbox_costs_a_listing(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
     def forbidden(*args: object) -> None:
         raise AssertionError("an idle tick asks nobody")
 
@@ -187,9 +206,9 @@ def test_media_are_never_opened_and_an_idle_inbox_costs_a_listing(
     monkeypatch.setattr(type(inbox.instance), "get_run_records", forbidden)
     monkeypatch.setattr(type(inbox.instance), "get_dynamic_partitions", forbidden)
     inbox.drop("podcast/prompts.toml")
-    assert inbox.tick() == []
-    assert inbox.skipped == "the inbox is empty"
-    assert inbox.cursor is None
+    for _ in range(3):
+        assert inbox.tick() == []
+        assert inbox.skipped == "the inbox is empty"
 
 
 def test_a_missing_inbox_forgets_nothing(inbox: Inbox) -> None:
@@ -214,14 +233,14 @@ def test_files_dropped_together_share_runs_by_recipe_as_ranges_of_neighbours(
     requests = inbox.tick()
     made = {}
     for request in requests:
-        keys = inbox.keys_of(request)
+        keys = inbox.keys_of(request.tags)
         assert len(keys) <= 25
         made |= dict.fromkeys(keys, request.tags["recipe"])
     assert made == {
         **{key(f"{number}.mp3"): "auto" for number in range(10)},
         **{key(f"podcast/{number}.mp3"): "podcast" for number in range(10)},
     }
-    assert sum(len(inbox.keys_of(request)) for request in requests) == 20
+    assert sum(len(inbox.keys_of(request.tags)) for request in requests) == 20
 
 
 def test_known_files_dropped_again_are_covered_without_touching_their_neighbours(
@@ -231,10 +250,13 @@ def test_known_files_dropped_again_are_covered_without_touching_their_neighbours
     inbox.instance.add_dynamic_partitions(MEDIA, known)
     for name in ("1.mp3", "2.mp3", "5.mp3", "new.mp3"):
         inbox.drop(name)
-    covered = [inbox.keys_of(request) for request in inbox.tick()]
-    assert sorted(sum(covered, [])) == sorted(
-        [key("1.mp3"), key("2.mp3"), key("5.mp3"), key("new.mp3")]
-    )
+    covered = [inbox.keys_of(request.tags) for request in inbox.tick()]
+    assert {name for keys in covered for name in keys} == {
+        key("1.mp3"),
+        key("2.mp3"),
+        key("5.mp3"),
+        key("new.mp3"),
+    }
     assert list(inbox.instance.get_dynamic_partitions(MEDIA)) == [*known, key("new.mp3")]
 
 
@@ -246,7 +268,7 @@ def test_a_heap_is_taken_a_hundred_files_a_tick_and_each_once(inbox: Inbox) -> N
         requests = inbox.tick()
         for request in requests:
             inbox.start(request)
-        keys = [k for request in requests for k in inbox.keys_of(request)]
+        keys = [k for request in requests for k in inbox.keys_of(request.tags)]
         assert len(keys) <= MOST_KEYS
         taken += keys
     assert sorted(taken) == sorted(key(f"{number:03}.mp3") for number in range(230))
@@ -264,13 +286,12 @@ def test_nothing_is_asked_twice_while_its_run_goes(inbox: Inbox) -> None:
 
 
 def test_a_tick_that_is_played_again_asks_for_the_same_runs(inbox: Inbox) -> None:
+    inbox.tick()
     for number in range(12):
         inbox.drop(f"{number}.mp3")
-    inbox._sleep = lambda seconds: None
-    inbox.tick()  # first look
+        inbox.drop(f"podcast/{number}.mp3")
     first = inbox.evaluate()
-    for request in first.dynamic_partitions_requests or []:
-        inbox.instance.add_dynamic_partitions(MEDIA, list(request.partition_keys))
+    inbox.add_keys(first)
     again = inbox.evaluate()  # Dagster died before it stored the cursor
     assert first.run_requests
     assert [r.run_key for r in again.run_requests or []] == [r.run_key for r in first.run_requests]
@@ -286,7 +307,38 @@ def test_a_lost_cursor_asks_for_nothing_that_a_run_already_makes(inbox: Inbox) -
     inbox.cursor = None
     inbox.drop("new.mp3")
     (request,) = inbox.tick()
-    assert inbox.keys_of(request) == [key("new.mp3")]
+    assert inbox.keys_of(request.tags) == [key("new.mp3")]
+
+
+@given(st.lists(st.sampled_from(["drop", "whole", "early", "late", "half"]), max_size=12))
+@settings(max_examples=15, deadline=None)
+def test_wherever_dagster_dies_every_file_gets_one_run(steps: list[str]) -> None:
+    """Dagster dies before it adds the keys, before it stores the cursor, or half way through.
+
+    ``half``: it gives up after the first run was started, and goes back to the old cursor.
+    """
+    with tempfile.TemporaryDirectory() as folder, played(Path(folder)) as inbox:
+        dropped: list[str] = []
+        for step in [*steps, "whole", "whole"]:
+            if step == "drop":
+                dropped += [f"{len(dropped)}.mp3", f"podcast/{len(dropped)}.mp3"]
+                for name in dropped[-2:]:
+                    inbox.drop(name)
+                continue
+            result = inbox.evaluate()
+            if step == "early":
+                continue
+            inbox.add_keys(result)
+            if step == "late":
+                continue
+            requests = list(result.run_requests or [])
+            if step == "whole":
+                inbox.cursor = result.cursor
+            for request in requests[: 1 if step == "half" else None]:
+                inbox.start(request)
+        runs = inbox.instance.get_runs()
+        made = [key for run in runs for key in inbox.keys_of(run.tags)]
+        assert sorted(made) == sorted(key(name) for name in dropped)
 
 
 def test_a_cursor_that_somebody_edited_is_replaced(inbox: Inbox) -> None:
@@ -301,10 +353,8 @@ def test_the_same_file_dropped_again_after_it_was_taken_gets_a_run_of_its_own(
     path = inbox.drop("song.mp3")
     os.utime(path, (1, 1))
     first = inbox.tick()
-    inbox.end(inbox.start(first[0]), "success") if False else inbox.start(first[0])
+    inbox.end(inbox.start(first[0]), "failed")
     inbox.take(first)
-    for run in inbox.instance.get_runs():
-        inbox.end(run.run_id, "failed")
     inbox.tick()
     os.utime(inbox.drop("song.mp3"), (1, 1))
     (second,) = inbox.tick()
@@ -319,7 +369,7 @@ def test_a_changed_file_is_asked_for_even_while_the_run_for_the_old_one_goes(
     inbox.start(inbox.tick()[0])
     inbox.drop("song.mp3", "longer")
     (request,) = inbox.tick()
-    assert inbox.keys_of(request) == [key("song.mp3")]
+    assert inbox.keys_of(request.tags) == [key("song.mp3")]
 
 
 # ---------------------------------------------------------------------- runs that end
@@ -395,7 +445,7 @@ def test_a_folder_without_a_recipe_is_named_with_the_recipes_there_are(inbox: In
         inbox.skipped
     )
     (inbox.store.root / "recipes" / "Podcats.toml").write_text('assets = ["source"]\n')
-    assert sum(len(inbox.keys_of(request)) for request in inbox.tick()) == 2
+    assert sum(len(inbox.keys_of(request.tags)) for request in inbox.tick()) == 2
 
 
 def test_a_wrong_sidecar_holds_its_file_only_and_is_read_again_when_it_changes(
@@ -405,12 +455,12 @@ def test_a_wrong_sidecar_holds_its_file_only_and_is_read_again_when_it_changes(
     inbox.drop("bad.mp3")
     sidecar = inbox.drop("bad.mp3.toml", "[shout]\nvolume = 11\n")
     (request,) = inbox.tick()
-    assert inbox.keys_of(request) == [key("good.mp3")]
+    assert inbox.keys_of(request.tags) == [key("good.mp3")]
     inbox.tick()
     assert f"bad.mp3: {sidecar}: unknown setting shout.volume; allowed: ending" in inbox.skipped
     inbox.drop("bad.mp3.toml", '[shout]\nending = "?"\n')
     (request,) = inbox.tick()
-    assert inbox.keys_of(request) == [key("bad.mp3")]
+    assert inbox.keys_of(request.tags) == [key("bad.mp3")]
 
 
 @pytest.mark.parametrize(
@@ -423,7 +473,7 @@ def test_a_hostile_sidecar_stops_nothing_else(inbox: Inbox, sidecar: str | bytes
     inbox.drop("bad.mp3")
     inbox.drop("bad.mp3.toml", sidecar)
     (request,) = inbox.tick()
-    assert inbox.keys_of(request) == [key("good.mp3")]
+    assert inbox.keys_of(request.tags) == [key("good.mp3")]
     inbox.tick()
     assert "bad.mp3: " in inbox.skipped
 
@@ -442,13 +492,14 @@ def test_a_broken_recipe_holds_its_own_folder_only(inbox: Inbox) -> None:
     recipe.write_text('assets = ["sauce"]\n')
     inbox.drop("podcast/one.wav")
     inbox.drop("song.mp3")
-    (request,) = inbox.tick()
-    assert inbox.keys_of(request) == [key("song.mp3")]
+    requests = inbox.tick()
+    assert inbox.keys_of(requests[0].tags) == [key("song.mp3")]
+    inbox.take(requests)
     inbox.tick()
     assert f"podcast/one.wav: {recipe}: assets = ['sauce']; allowed:" in inbox.skipped
     recipe.write_text('assets = ["source"]\n')
     (request,) = inbox.tick(120)
-    assert inbox.keys_of(request) == [key("podcast/one.wav")]
+    assert inbox.keys_of(request.tags) == [key("podcast/one.wav")]
 
 
 def test_a_link_is_named_and_left_alone(inbox: Inbox) -> None:
@@ -493,13 +544,44 @@ def test_a_store_that_cannot_be_written_is_told_of_and_loses_nothing(
 
 
 def test_warnings_are_logged_when_they_are_new_and_now_and_then(
-    inbox: Inbox, caplog: pytest.LogCaptureFixture
+    inbox: Inbox, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (inbox.store.inbox / "link.mp3").symlink_to("/etc/hostname")
     seen = []
     for pause in (5, 5, 5, 700):
-        caplog.clear()
         inbox.tick(pause)
-        seen.append(caplog.text.count("link.mp3"))
+        seen.append(capsys.readouterr().err.count("link.mp3"))
         assert "link.mp3" in inbox.skipped
     assert seen == [1, 0, 0, 1]
+
+
+# ---------------------------------------------------------------------- Dagster
+
+
+@dg.asset(partitions_def=media_partitions)
+def source() -> None:
+    """Stands for a maker: only what runs are asked for matters here."""
+
+
+@dg.asset(partitions_def=media_partitions, deps=[source])
+def shout() -> None:
+    """Stands for another one."""
+
+
+def test_dagster_accepts_what_the_sensor_asks_for(inbox: Inbox) -> None:
+    job = dg.define_asset_job("media", selection=[source, shout])
+    sensor = inbox_sensor(job, inbox.desk, clock=lambda: inbox.now, sleep=inbox.sleep)
+    definitions = dg.Definitions(assets=[source, shout], jobs=[job], sensors=[sensor])
+    for number in range(3):
+        inbox.drop(f"{number}.mp3")
+    with dg.instance_for_test() as instance:
+        context = dg.build_sensor_context(
+            instance=instance, repository_def=definitions.get_repository_def()
+        )
+        data = sensor.evaluate_tick(context)
+    (request,) = data.run_requests or []
+    assert request.tags["dagster/sensor_name"] == "inbox"  # by which unfinished runs are found
+    assert request.asset_selection == [dg.AssetKey("source"), dg.AssetKey("shout")]
+    (added,) = data.dynamic_partitions_requests or []
+    assert sorted(added.partition_keys) == sorted(key(f"{number}.mp3") for number in range(3))
+    assert sensor.default_status == dg.DefaultSensorStatus.RUNNING

@@ -245,9 +245,10 @@ def test_the_same_file_dropped_again_is_told_from_the_first_time() -> None:
     (first,) = look(memory, 5000, SONG).ready
     memory.ask("run", [first])
     look(memory, 10_000)  # it is gone: its run took it
-    look(memory, 15_000, SONG)
-    (second,) = look(memory, 20_000, SONG).ready
-    assert (first.mark, first.since) != (second.mark, second.since)
+    again = replace(SONG, ctime_ns=99)
+    look(memory, 15_000, again)
+    (second,) = look(memory, 20_000, again).ready
+    assert memory.run_key([first]) != memory.run_key([second])
 
 
 def test_what_is_held_is_looked_at_again_after_a_minute_and_at_once_when_it_changes() -> None:
@@ -261,6 +262,14 @@ def test_what_is_held_is_looked_at_again_after_a_minute_and_at_once_when_it_chan
     mended = replace(SONG, sidecar=(30, 8))
     look(memory, 6000, mended)
     assert ready(memory, 6000 + SETTLE_MS, mended) == [SONG.path]
+
+
+def test_a_clock_that_was_set_back_does_not_put_off_the_next_try() -> None:
+    memory = Memory()
+    look(memory, 0, SONG)
+    ask(memory, 5000, SONG, "run")
+    memory.ended("run", "run 12345678 ended as FAILURE", START + 5000)
+    assert ready(memory, -86_400_000, SONG) == [SONG.path]
 
 
 # ---------------------------------------------------------------------- many files
@@ -285,7 +294,7 @@ def test_files_that_are_gone_are_forgotten() -> None:
 def test_of_a_heap_the_oldest_are_watched_and_the_cursor_stays_small() -> None:
     memory, heap = Memory(), songs(3000)
     decision = look(memory, 0, *heap)
-    assert (decision.settling, decision.behind) == (watching.MOST_WATCHED, 2500)
+    assert (len(memory.settling), decision.behind) == (watching.MOST_WATCHED, 2500)
     first = look(memory, SETTLE_MS, *heap).ready[0]
     assert first.seen == heap[-1]
     assert len(memory.dump()) < 25_000
@@ -323,7 +332,7 @@ def test_files_a_look_had_no_time_for_stay_as_they_were() -> None:
 
 
 def test_the_cursor_holds_everything() -> None:
-    memory = Memory(resume="podcast/é\udcff.mp3", said=("abc", 5))
+    memory = Memory(born=START, resume="podcast/é\udcff.mp3", said=("abc", 5))
     one, two, three, four = songs(4)
     look(memory, 0, one, two, three)
     first, second, third = look(memory, 5000, one, two, three, four).ready
@@ -333,7 +342,23 @@ def test_the_cursor_holds_everything() -> None:
     assert Memory.load(memory.dump()) == memory
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "7", '{"v":2}', '{"v":1}', '{"v":1,"settling":3}'])
+def test_a_run_key_says_which_files_and_which_try_and_nothing_of_when() -> None:
+    memory = Memory(born=START)
+    look(memory, 0, SONG)
+    cursor = memory.dump()
+    early, late = Memory.load(cursor), Memory.load(cursor)
+    keys = {
+        early.run_key(look(early, 5000, SONG).ready),
+        late.run_key(look(late, 90_000, SONG).ready),
+    }
+    assert len(keys) == 1
+    first = look(memory, 5000, SONG).ready[0]
+    keys.add(memory.run_key([replace(first, attempt=2)]))
+    keys.add(Memory(born=START + 1).run_key([first]))
+    assert len(keys) == 3
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "7", '{"v":2}', '{"v":1}', '{"v":1,"settling":3}'])
 def test_a_cursor_that_somebody_edited_is_an_error_and_not_a_surprise(text: str) -> None:
     with pytest.raises(ValueError, match="cursor is not what it wrote"):
         Memory.load(text)

@@ -36,7 +36,8 @@ class Tap:
     """Takes what it wants from the pass and leaves facts, and files in its own folder.
 
     A subclass overrides what it needs. Taps are called in the child, in the order they were given,
-    in a single thread. What a tap raises is this program's fault, not the file's.
+    in a single thread. What a tap raises is this program's fault, not the file's. Files other than
+    those in its folder, such as a model, can only be read while it is being made.
 
     Args:
         out: the folder to write to; shared with the taps of the same group.
@@ -48,7 +49,7 @@ class Tap:
         """To be called now and then in work of more than a few seconds: "I am not stuck"."""
 
     def open(self, media: Media) -> Mapping[int, Appetite]:
-        """Begin. Say which streams are wanted, by index; those that cannot be decoded never come."""
+        """Begin. Say which streams are wanted, by index; what cannot be decoded never comes."""
         return {}
 
     def packet(self, packet: Packet[Stream]) -> None:
@@ -92,8 +93,8 @@ class TapSpec:
 
     def to_json_dict(self) -> dict[str, Any]:
         """Give the spec for the child."""
-        options = dict(self.options)
-        return {"tap": self.tap, "group": self.group, "out": str(self.out), "options": options}
+        out, options = str(self.out.absolute()), dict(self.options)
+        return {"tap": self.tap, "group": self.group, "out": out, "options": options}
 
     @classmethod
     def from_json_dict(cls, data: Mapping[str, Any]) -> TapSpec:
@@ -110,6 +111,6 @@ def source_taps(out: Path) -> list[TapSpec]:
 
 
 def audio_taps(out: Path) -> list[TapSpec]:
-    """Name the taps that fill an ``audio`` artifact: the sound, ``loudness.json``, ``waveform.png``."""
+    """Name the taps that fill an ``audio`` artifact: sound, ``loudness.json``, ``waveform.png``."""
     taps = ("audio_file:AudioFile", "loudness:Loudness", "waveform:Waveform")
     return [TapSpec(f"{_HERE}.{t}", "audio", out) for t in taps]

@@ -64,17 +64,20 @@ class AudioFile(Tap):
             self._begin(block)
         if self._codec == "flac" and not _fits(block):
             self._change_over()
-        assert self._writer is not None
-        if block.native.dtype.kind == "f" and block.native.dtype.itemsize == 4:
-            self._writer.write(block.native)
-        else:
-            made_of = block.format
-            frame = AudioFrame.from_ndarray(
-                block.native, format=made_of.sample_format + "p", layout=made_of.layout
-            )
-            frame.sample_rate = made_of.sample_rate
-            self._writer.write_frame(frame)
+        self._append(block.native)
         self._samples += block.native.shape[1]
+
+    def _append(self, native: np.ndarray) -> None:
+        assert self._writer is not None
+        assert self._format is not None
+        if self._format.sample_format == "flt":
+            self._writer.write(native)
+            return
+        packed = np.ascontiguousarray(native.T).reshape(1, -1)
+        made_of = self._format
+        frame = AudioFrame.from_ndarray(packed, made_of.sample_format, made_of.layout)
+        frame.sample_rate = made_of.sample_rate
+        self._writer.write_frame(frame)
 
     def _begin(self, block: Block) -> None:
         self._format = made_of = block.format
@@ -111,8 +114,10 @@ class AudioFile(Tap):
         self._writer.close()
         so_far = self._path
         self._start_w64()
-        for samples in read_blocks(so_far):
-            self._writer.write(samples)
+        assert self._format is not None
+        for samples in read_blocks(so_far):  # exact: floats have 24 bits
+            whole = self._format.sample_format == "s32"
+            self._append((samples * np.float32(2**31)).astype(np.int32) if whole else samples)
             self.beat()
         so_far.unlink()
 

@@ -22,7 +22,7 @@ from av_pipelines.intake.taps import Appetite, Tap
 
 
 class Probe(Tap):
-    """Writes ``probe.json``. Wants one frame of every film: only frames tell how they are turned."""
+    """Writes ``probe.json``. Wants a frame of every film: only frames tell how they are turned."""
 
     def __init__(self, out: Path) -> None:
         super().__init__(out)
