@@ -47,6 +47,8 @@ class StudioResource(dg.ConfigurableResource):
 def media_asset(maker: Maker) -> dg.AssetsDefinition:
     """Return the Dagster asset (or assets, made in one go) of a maker, partitioned by media."""
 
+    names = [product.name for product in maker.products]
+
     @dg.multi_asset(
         name=maker.name,
         specs=[_spec(product) for product in maker.products],
@@ -61,7 +63,7 @@ def media_asset(maker: Maker) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, studio: StudioResource
     ) -> Iterator[dg.Output[None]]:
         config = context.op_execution_context.op_config or {}
-        overrides = config if len(maker.products) > 1 else {maker.products[0].name: config}
+        overrides = config if len(maker.products) > 1 else {names[0]: config}
         selected = {key.to_user_string() for key in context.selected_asset_keys}
         opened = studio.open()
         outcomes: list[Outcome] = []
@@ -72,7 +74,7 @@ def media_asset(maker: Maker) -> dg.AssetsDefinition:
                 partition,
                 selected=sorted(selected),
                 overrides=overrides,
-                run_id=context.run_id,
+                run_id=context.run.run_id,
             )
             for outcome in done:
                 _report(context, outcome)

@@ -17,7 +17,7 @@ MEDIA_JOB = "media"
 
 # A run goes on with the files that are well when one of a range failed: a step starts when what
 # it needs was put out, whether or not the step before it ended well.
-_EXECUTOR = dg.in_process_executor.configured(
+EXECUTOR = dg.in_process_executor.configured(
     {"step_dependency_config": {"require_upstream_step_success": False}}
 )
 
@@ -35,7 +35,7 @@ def build_definitions() -> dg.Definitions:
         jobs=[job],
         sensors=[inbox_sensor(job)],
         resources={"studio": StudioResource(store=str(open_studio().store.root))},
-        executor=_EXECUTOR,
+        executor=EXECUTOR,
     )
 
 

@@ -204,7 +204,7 @@ def run_files(
     from av_pipelines import definitions
     from av_pipelines.dagster_assets import BATCH, run_config
     from av_pipelines.maker import observed
-    from partitions.media import contiguous_ranges, media_partitions
+    from partitions.media import contiguous_ranges, media_partitions, range_tags
 
     wanted = assets_of(studio.recipes.get(recipe), assets)
     sidecars = {path: read_sidecar(path, SETTINGS) for path in files}
@@ -243,13 +243,3 @@ def run_files(
         refusal = studio.store.quarantined(result.key)
         result.command = refusal.command if refusal else None
     return list(results.values())
-
-
-def range_tags(first: str, last: str) -> dict[str, str]:
-    """Return the run tags that name a partition, or a range of them."""
-    if first == last:
-        return {"dagster/partition": first}
-    return {
-        "dagster/asset_partition_range_start": first,
-        "dagster/asset_partition_range_end": last,
-    }

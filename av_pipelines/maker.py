@@ -20,7 +20,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from av_pipelines.settings import Recipe, Recipes, Settings, SettingsError, Values
+from av_pipelines.settings import (
+    Recipe,
+    Recipes,
+    Settings,
+    SettingsError,
+    Values,
+    sidecar_of,
+)
 from resources.ledger import Entry, Event, Ledger
 from resources.manifest import InputRef, Manifest, MediaRecord, ModelRef, Quarantine
 from resources.metering import Cost, Meter
@@ -247,8 +254,9 @@ class _Making:
         self.done: list[Outcome] = []
 
     def outcomes(self) -> list[Outcome]:
+        meter = Meter()
         try:
-            with Meter() as meter:
+            with meter:
                 self._work(meter)
         except Refused as refusal:
             self._refuse(refusal, meter.cost)
@@ -377,7 +385,7 @@ class _Making:
 
     def _make(self, record: MediaRecord, plans: Mapping[str, _Plan], meter: Meter) -> None:
         observer = _observer.get()
-        label = next(reversed(plans))  # of several, the last is what the work is about
+        label = list(plans)[-1]  # of several, the last is what the work is about
 
         def progress(share: float) -> None:
             if observer:
@@ -454,7 +462,7 @@ class _Making:
                 attempt=self._attempt(record),
                 created=datetime.now(UTC),
             ),
-            origin if moved else None,
+            *((origin, sidecar_of(origin)) if moved else ()),
         )
         for product in self._left():
             self.store.unlink(self.key, product.name)

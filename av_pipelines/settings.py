@@ -124,6 +124,7 @@ class Recipes:
 
 
 SIDECAR_SUFFIX = ".toml"
+_MAX_SIDECAR_BYTES = 100_000
 
 
 def sidecar_of(media: Path) -> Path:
@@ -135,6 +136,9 @@ def read_sidecar(media: Path, assets: Mapping[str, type[Settings]]) -> dict[str,
     """Read the settings beside a media file: asset → values; empty when there is no sidecar."""
     path = sidecar_of(media)
     try:
+        size = path.stat().st_size
+        if not path.is_file() or size > _MAX_SIDECAR_BYTES:
+            raise SettingsError(f"{path}: a file of at most {_MAX_SIDECAR_BYTES} bytes is expected")
         text = path.read_text("utf-8")
     except FileNotFoundError:
         return {}
@@ -147,7 +151,7 @@ def parse_toml(text: str, where: str) -> dict[str, Any]:
     """Parse TOML; SettingsError names the place."""
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also absurd numbers and nesting
         raise SettingsError(f"{where}: not TOML: {error}") from None
 
 
@@ -184,5 +188,5 @@ def parse_assignments(
 def _toml_value(text: str) -> Any:
     try:
         return tomllib.loads(f"v = {text}")["v"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text

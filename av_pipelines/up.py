@@ -1,98 +1,183 @@
-"""``avp up``: the Dagster UI, its daemon and the watch folder, as one foreground command."""
+"""``avp up``: the Dagster UI, its daemon and the watch folder, as one foreground command.
+
+Here: three Dagster services as child processes (``service``): a code server, which also starts
+the runs, the webserver and the daemon. They start together and end together. Not here: what a
+child does to end well.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
+import tempfile
+import threading
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
 
-from av_pipelines.launch import dagster_home
+from av_pipelines.launch import UP, dagster_home
 from av_pipelines.maker import Studio
+from av_pipelines.service import CODE, DAEMON, WEBSERVER
 
 HOST = "127.0.0.1"
-_START_S = 120.0
-_STOP_S = 20.0
+LOCATION = "av_pipelines"
+"""Dagster keeps the sensor's state under this name: it must not change."""
+
+_LOOK_S = 0.3
+_STOP_S = {DAEMON: 15.0, CODE: 15.0, WEBSERVER: 5.0}  # in this order: nothing starts meanwhile
 
 
 def serve(studio: Studio, port: int) -> int:
-    """Run until stopped; return an exit code.
+    """Run until stopped by Ctrl-C, SIGTERM or SIGHUP; return an exit code.
 
-    Makes the folders a person drops files in, starts ``dagster dev`` (UI and daemon, with the
-    inbox sensor on) on 127.0.0.1 and stops it cleanly on Ctrl-C or SIGTERM.
+    Makes the folders a person drops files in and serves the UI on 127.0.0.1, with the inbox
+    sensor on. Nothing is left running, also when this process is killed.
     """
-    if not _port_is_free(port):
-        print(f"avp: port {port} is in use; try `avp up --port {port + 1}`", file=sys.stderr)
-        return 1
-    studio.store.root.mkdir(parents=True, exist_ok=True)
-    for recipe in studio.recipes.names():
-        (studio.store.inbox / recipe).mkdir(parents=True, exist_ok=True)
+    wrong = _port_problem(port)
+    if wrong:
+        return _say(wrong)
+    if studio.store.is_present(UP):
+        return _say(f"another `avp up` is at work in {studio.store.root}; stop that one first")
+    try:
+        home = dagster_home(studio)
+        for recipe in studio.recipes.names():
+            (studio.store.inbox / recipe).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        return _say(f"cannot make the store in {studio.store.root}: {error}")
     environment = {
         **os.environ,
         "AVP_STORE": str(studio.store.root),
-        "DAGSTER_HOME": str(dagster_home(studio)),
-        # `dagster dev` still works and needs nothing more; what replaces it is another package
-        "PYTHONWARNINGS": "ignore",
+        "DAGSTER_HOME": str(home),
     }
-    command = [sys.executable, "-m", "dagster", "dev", "-m", "av_pipelines.definitions"]
-    command += ["-h", HOST, "-p", str(port), "--log-level", "warning"]
-    process = subprocess.Popen(command, env=environment, start_new_session=True)
-    stop = _Stop(process)
-    try:
-        if _wait_until_up(process, port):
+    with _stop_signals() as stop, _Services(environment, port) as services:
+        while not (stop.is_set() or services.ended()) and not _answers(port):
+            stop.wait(_LOOK_S)
+        if not (stop.is_set() or services.ended()):
             print(f"Dagster UI:   http://{HOST}:{port}")
             print(f"Watch folder: {studio.store.inbox}  (a subfolder is a recipe)")
             print("Stop with Ctrl-C.", flush=True)
-        code = process.wait()
-        return 0 if stop.asked else code
+        while not (stop.is_set() or services.ended()):
+            stop.wait(_LOOK_S)
+        ended = services.ended()
+        services.stop()
+    return 0 if stop.is_set() else _say(f"{ended}; everything else was stopped too")
+
+
+def _say(text: str) -> int:
+    print(f"avp: {text}", file=sys.stderr)
+    return 1
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+    """Give an event that is set when somebody asks us to stop."""
+    asked = threading.Event()
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, lambda *_: asked.set()) for number in numbers}
+    try:
+        yield asked
     finally:
-        stop.now()
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-class _Stop:
-    """Passes Ctrl-C and SIGTERM on, once and politely, then with force."""
+class _Services:
+    """The three Dagster services, as child processes in one process group.
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self.asked = False
-        self._process = process
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._ask)
+    The standard input of each is a pipe that nothing is written to: when it is closed, by us or
+    by our death, the service ends.
+    """
 
-    def _ask(self, number: int, frame: object) -> None:
-        self.asked = True
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
+    def __init__(self, environment: dict[str, str], port: int) -> None:
+        self._environment = environment
+        self._port = port
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._folder = tempfile.TemporaryDirectory(prefix="avp-")
 
-    def now(self) -> None:
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
-            try:
-                self._process.wait(_STOP_S)
-            except subprocess.TimeoutExpired:
-                os.killpg(self._process.pid, signal.SIGKILL)
-                self._process.wait()
+    def __enter__(self) -> _Services:
+        code = Path(self._folder.name) / "code.sock"
+        workspace = Path(self._folder.name) / "workspace.yaml"
+        server = {"host": "localhost", "socket": str(code), "location_name": LOCATION}
+        workspace.write_text(json.dumps({"load_from": [{"grpc_server": server}]}))  # JSON is YAML
+        common = ["-w", str(workspace), "--log-format", "rich"]
+        self._start(
+            CODE, code,
+            ["api", "grpc", "-m", "av_pipelines.definitions", "--socket", str(code),
+             "--location-name", LOCATION, "--log-level", "warning", "--log-format", "rich"],
+        )  # fmt: skip
+        self._start(
+            WEBSERVER, code,
+            ["-h", HOST, "-p", str(self._port), "--dagster-log-level", "warning", *common],
+        )  # fmt: skip
+        self._start(DAEMON, code, ["run", "--log-level", "warning", *common])
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self._folder.cleanup()
+
+    def _start(self, name: str, code: Path, arguments: list[str]) -> None:
+        group = self._running[CODE].pid if self._running else 0
+        self._running[name] = subprocess.Popen(
+            [sys.executable, "-m", "av_pipelines.service", name, str(code), *arguments],
+            env=self._environment,
+            stdin=subprocess.PIPE,
+            process_group=group,  # Ctrl-C in a terminal is for us alone
+        )
+
+    def ended(self) -> str | None:
+        """Say which service ended by itself, if one did."""
+        for name, process in self._running.items():
+            if process.poll() is not None:
+                return f"Dagster's {name} ended by itself (exit code {process.returncode})"
+        return None
+
+    def stop(self) -> None:
+        """End what still runs: politely, then with force."""
+        leader = self._running.get(CODE)
+        for name, patience in _STOP_S.items():
+            process = self._running.pop(name, None)
+            if process and process.stdin:
+                process.stdin.close()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(patience)
+                process.kill()
+                process.wait()
+        if leader:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(leader.pid, signal.SIGKILL)
 
 
-def _wait_until_up(process: subprocess.Popen[bytes], port: int) -> bool:
-    end = time.monotonic() + _START_S
-    while process.poll() is None and time.monotonic() < end:
-        try:
-            with urllib.request.urlopen(f"http://{HOST}:{port}/server_info", timeout=2):
-                return True
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.3)
-    return False
+def _answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{HOST}:{port}/server_info", timeout=2):
+            return True
+    except (urllib.error.URLError, OSError):
+        return False
 
 
-def _port_is_free(port: int) -> bool:
+def _port_problem(port: int) -> str | None:
+    if not 1 <= port <= 65_535:
+        return f"--port {port}: a port is a number from 1 to 65535"
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return f"port {port} is in use; another one: `avp up --port {_free_port()}`"
+            return f"--port {port}: {error.strerror}"
+    return None
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""The ``media`` partitions: one per file that was dropped.
+"""The ``media`` partitions: one per file that was dropped, and ranges of them.
 
 One dynamic definition is shared by every per-file asset: Dagster maps keys between two different
 definitions only when both hold them.
@@ -34,3 +34,13 @@ def contiguous_ranges(
         else:
             ranges.append([index, index])
     return [(known[first], known[last]) for first, last in ranges]
+
+
+def range_tags(first: str, last: str) -> dict[str, str]:
+    """Return the run tags that name a partition, or a range of them."""
+    if first == last:
+        return {"dagster/partition": first}
+    return {
+        "dagster/asset_partition_range_start": first,
+        "dagster/asset_partition_range_end": last,
+    }

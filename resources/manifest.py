@@ -104,5 +104,5 @@ class Quarantine(Record):
     attempt: str
     """Hash of bytes, settings and code: the same attempt would end the same way."""
     created: datetime
-    kept: str | None = None
-    """File name of the refused file beside this record, where it was moved here."""
+    kept: tuple[str, ...] = ()
+    """Names of the refused file and its sidecar beside this record, where they were moved here."""

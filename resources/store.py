@@ -213,13 +213,14 @@ class Store:
 
     # ------------------------------------------------------------------ quarantine
 
-    def quarantine(self, record: Quarantine, file: Path | None) -> Quarantine:
-        """Put a refused file aside with the reason; ``file`` is moved there unless None."""
+    def quarantine(self, record: Quarantine, *files: Path) -> Quarantine:
+        """Put a refused media aside with the reason; the files that are there are moved."""
         folder = self.quarantine_dir / record.key
         folder.mkdir(parents=True, exist_ok=True)
-        if file is not None and file.exists():
+        there = [file for file in files if file.exists()]
+        for file in there:
             shutil.move(file, folder / file.name)
-            record = record.model_copy(update={"kept": file.name})
+        record = record.model_copy(update={"kept": tuple(file.name for file in there)})
         _write(folder / "reason.json", record)
         return record
 

@@ -27,7 +27,7 @@ from av_pipelines.intake.claim import register
 from av_pipelines.maker import Studio
 from av_pipelines.settings import Recipe, Settings, SettingsError, read_sidecar, sidecar_of
 from partitions.keys import media_key
-from partitions.media import contiguous_ranges, media_partitions
+from partitions.media import contiguous_ranges, media_partitions, range_tags
 from sensors.batching import cut
 from sensors.listing import Found, Listing, find, measure, recipe_of
 from sensors.telling import shown, summary, together, warnings
@@ -295,8 +295,6 @@ class _Tick:
     def _request(
         self, memory: Memory, recipe: str, first: str, last: str, files: Sequence[Ready]
     ) -> dg.RunRequest:
-        from av_pipelines.launch import range_tags
-
         run_key = memory.run_key(files)
         memory.ask(run_key, files)
         return dg.RunRequest(

@@ -1,4 +1,4 @@
-"""``kill -9`` at any moment: nothing half-made is ever visible, and the next run finishes the job."""
+"""``kill -9`` at any moment: nothing half-made is visible, and the next run finishes the job."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ def test_a_refused_file_goes_to_quarantine_and_is_not_tried_again_until_it_chang
     assert events(make(studio, toys.source, key)) == ["quarantined"]
     refusal = studio.store.quarantined(key)
     assert refusal is not None
-    assert (refusal.reason, refusal.kept) == ("the file is poisoned", "a.txt")
+    assert (refusal.reason, refusal.kept) == ("the file is poisoned", ("a.txt",))
     assert not dropped.exists()
     kept = studio.store.quarantine_dir / key / "a.txt"
     assert kept.read_text() == "poison"

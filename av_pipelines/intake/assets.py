@@ -34,7 +34,9 @@ def _make(job: Job) -> dict[str, Made | Skip]:
         report = read_media(media, taps, limits, sound, job.progress)
     except refusal.Refused as refused:
         raise Refused(
-            f"{Path(job.media.origin).name} {refused.reason}", lambda path: reproduce_command(path, limits, sound), refused.detail
+            f"{Path(job.media.origin).name} {refused.reason}",
+            lambda path: reproduce_command(path, limits, sound),
+            refused.detail,
         ) from refused
     job.meter.add_child(report.cpu_s, report.peak_rss_bytes)
     made: dict[str, Made | Skip] = {}

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from av_pipelines.settings import sidecar_of
 from resources.manifest import Claim, MediaRecord
 from resources.store import Store, sha256
 
@@ -169,4 +170,4 @@ def settle(record: MediaRecord, store: Store) -> None:
             record.inode,
         ):
             origin.unlink()
-            origin.with_name(origin.name + ".toml").unlink(missing_ok=True)
+            sidecar_of(origin).unlink(missing_ok=True)

@@ -83,7 +83,7 @@ def run_pass(
         media: the container's description.
         taps: who wants something.
         settings: the limits.
-        progress: called with the share read, 0 to 1, up to four times a second.
+        progress: called with the share read, 0 to 1, up to four times a second and at the end.
 
     Returns:
         The summary, and the facts of each tap.
@@ -127,6 +127,7 @@ class _Pass:
             self._report()
         for decoder in decoders.values():
             decoder.flush()
+        self.progress(1.0)
         for tally in tallies:
             tally.finish()
         sounds = {i: d.maker for i, d in decoders.items() if isinstance(d, _Sound)}
@@ -179,6 +180,11 @@ class _Pass:
                 return
             except MemoryError:
                 raise
+            except IndexError:
+                # PyAV knows only the streams that were there at the beginning, leaves the packets
+                # of others out, and trips over them when it comes to the end.
+                self.reading.note(None, "a stream that begins in mid-file is left out")
+                return
             except FFmpegError as error:
                 failures += 1
                 ends = [t.end_s for t in self.tallies if t.end_s is not None]

@@ -22,7 +22,7 @@ from av_pipelines.media.audio import AudioWriter
 from av_pipelines.media.loudness import Loudness, measure_blocks
 
 _ENCODINGS = 4  # at most, of one file
-_SPARE_DB = 0.1  # taken off beyond what the last try was too much
+_SPARE_DB = 0.2  # taken off beyond what the last try was too much
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ class _Feeding:
 
     def first(self, ceiling_dbtp: float) -> _Feed:
         """Return what to try first."""
-        return self._fed(ceiling_dbtp, self.level.target_lufs)
+        return self._fed(ceiling_dbtp, self.level.target_lufs, self.level.gain_db)
 
     def off(self, loudness: Loudness) -> float:
         """Return how much louder a file ought to be, in LU; 0 where there is no target."""
@@ -190,12 +190,11 @@ class _Feeding:
     def next(self, feed: _Feed, over: float, off: float) -> _Feed:
         """Correct a feed whose file was over the ceiling and off the target by that much."""
         ceiling = feed.ceiling_dbtp - (over + _SPARE_DB if over > 0 else 0.0)
-        aim = feed.aim_lufs
-        if aim is not None and abs(off) > TOLERANCE_LU:
-            aim += off
-        return self._fed(ceiling, aim)
+        if feed.aim_lufs is None or abs(off) <= TOLERANCE_LU:
+            return self._fed(ceiling, feed.aim_lufs, feed.gain_db)
+        return self._fed(ceiling, feed.aim_lufs + off, feed.gain_db + off)
 
-    def _fed(self, ceiling: float, aim: float | None) -> _Feed:
+    def _fed(self, ceiling: float, aim: float | None, near_db: float) -> _Feed:
         level = self.level
         if aim is None or (ceiling, aim) == (self.settings.ceiling_dbtp, level.target_lufs):
             return _Feed(level.gain_db, ceiling, aim)
@@ -205,7 +204,7 @@ class _Feeding:
             ceiling,
             lambda gain: loudness_after(self.programme, gain, ceiling, self.settings),
         )
-        _, gain, _ = search.run(aim, start_db=level.gain_db)
+        _, gain, _ = search.run(aim, start_db=near_db)
         return _Feed(gain, ceiling, aim)
 
 

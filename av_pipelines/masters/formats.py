@@ -144,7 +144,7 @@ FORMATS: Mapping[FormatName, Format] = {
         rates=_MP3_RATES,
         layouts=("mono", "stereo"),
         replay_gain="id3",
-        headroom_db=0.5,
+        headroom_db=0.6,
     ),
     "m4a": Format(
         ".m4a",
@@ -153,9 +153,9 @@ FORMATS: Mapping[FormatName, Format] = {
         layouts=("mono", "stereo", "3.0", "4.0", "5.0", "5.1", "7.1"),
         container_options={"movflags": "+faststart"},
         replay_gain="mp4",
-        headroom_db=0.5,
+        headroom_db=0.7,
     ),
-    "ogg": Format(".ogg", _ogg, layouts=("stereo",), replay_gain="vorbis", headroom_db=0.7),
+    "ogg": Format(".ogg", _ogg, layouts=("stereo",), replay_gain="vorbis", headroom_db=0.8),
     "opus": Format(
         ".opus",
         _opus,

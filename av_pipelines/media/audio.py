@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 import av
 import numpy as np
+from av.container import InputContainer
 
 if TYPE_CHECKING:
     from av.audio.codeccontext import AudioCodecContext
@@ -41,7 +42,7 @@ class AudioInfo:
     duration_s: float | None
 
 
-def _open(path: Path) -> av.container.InputContainer:
+def _open(path: Path) -> InputContainer:
     options = {"format_whitelist": OWN_FORMATS, "protocol_whitelist": "file"}
     return av.open(str(path), options=options)
 
@@ -80,7 +81,7 @@ def verify_audio(path: Path, facts: Mapping[str, Any]) -> None:
         raise ValueError(f"{path.name}: {length} s long, {facts['duration_s']} s is right")
 
 
-def _audio_stream(container: av.container.InputContainer, path: Path) -> AudioStream:
+def _audio_stream(container: InputContainer, path: Path) -> AudioStream:
     if not container.streams.audio:
         raise ValueError(f"{path} has no audio stream")
     return container.streams.audio[0]
@@ -107,7 +108,7 @@ def read_blocks(
     """
     with _open(path) as container:
         stream = _audio_stream(container, path)
-        stream.thread_type = "AUTO"
+        stream.codec_context.thread_type = "AUTO"
         rate = sample_rate or stream.rate
         resampler = av.AudioResampler(
             format="flt",  # interleaved: PyAV reads past the planes of 8-channel planar frames
@@ -134,7 +135,7 @@ def read_blocks(
 
 
 def _resampled(
-    container: av.container.InputContainer, stream: AudioStream, resampler: av.AudioResampler
+    container: InputContainer, stream: AudioStream, resampler: av.AudioResampler
 ) -> Iterator[AudioFrame]:
     for frame in container.decode(stream):
         frame.pts = None  # gaps in time stamps are not gaps in our own files
@@ -191,8 +192,6 @@ class AudioWriter:
 
     def write(self, block: np.ndarray) -> None:
         """Append float samples of shape (channels, samples)."""
-        import av.audio.frame
-
         if not block.shape[1]:
             return
         samples, kind = np.asarray(block, dtype=np.float32).T.reshape(1, -1), "flt"
@@ -200,9 +199,8 @@ class AudioWriter:
             # FFmpeg's encoders cut the lowest 8 of 32 bits off; it has to be rounded before that.
             steps = np.clip(np.rint(samples * np.float32(2**23)), -(2**23), 2**23 - 1)
             samples, kind = steps.astype(np.int32) << 8, "s32"
-        frame = av.audio.frame.AudioFrame.from_ndarray(
-            np.ascontiguousarray(samples), format=kind, layout=self._layout
-        )
+        planes = cast("Any", np.ascontiguousarray(samples))  # PyAV's types know no plain ndarray
+        frame = av.AudioFrame.from_ndarray(planes, format=kind, layout=self._layout)
         frame.sample_rate = self._rate
         self.write_frame(frame)
 

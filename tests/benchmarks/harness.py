@@ -28,7 +28,10 @@ def measure(command: Sequence[str], env: Mapping[str, str] | None = None) -> Sam
     """Run a command to its end and say what it took; CalledProcessError when it fails."""
     start = time.perf_counter()
     process = subprocess.Popen(
-        command, env={**os.environ, **(env or {})}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        command,
+        env={**os.environ, **(env or {})},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
     )
     assert process.stderr
     errors = process.stderr.read()
@@ -64,9 +67,10 @@ def show(title: str, results: Mapping[str, Sample], base: str) -> None:
     print(f"\n{title}  (load {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores)")
     print(f"  {'':<34}{'wall s':>9}{'CPU s':>9}{'MB':>8}{'wall ×':>8}{'CPU ×':>8}")
     for name, sample in results.items():
+        wall, cpu = sample.wall_s / results[base].wall_s, sample.cpu_s / results[base].cpu_s
         print(
             f"  {name:<34}{sample.wall_s:>9.2f}{sample.cpu_s:>9.2f}{sample.peak_mb:>8.0f}"
-            f"{sample.wall_s / results[base].wall_s:>8.2f}{sample.cpu_s / results[base].cpu_s:>8.2f}"
+            f"{wall:>8.2f}{cpu:>8.2f}"
         )
 
 

@@ -59,7 +59,7 @@ def one_run_per_file(folder: Path, store: Path) -> None:
 
 
 def through_the_sensor(folder: Path, store: Path) -> float:
-    """Drop all files into the inbox of a running ``avp up``; seconds until the last is published."""
+    """Drop all files into the inbox of a running ``avp up``; seconds until all are published."""
     log = (store.parent / "up.log").open("wb")
     command = [*python("av_pipelines"), "up", "--store", str(store), "--port", "3997"]
     process = subprocess.Popen(
@@ -83,7 +83,7 @@ def through_the_sensor(folder: Path, store: Path) -> float:
 
 
 def profile(folder: Path, store: Path) -> None:
-    """Say where the time of ``avp run`` goes when all artifacts are there: only the house is left."""
+    """Say where the time of ``avp run`` goes when all is there already: only the house is left."""
     from av_pipelines.launch import run_files
     from av_pipelines.makers import open_studio
 
@@ -124,7 +124,7 @@ def main() -> None:
             )
         seconds = through_the_sensor(clips, root / "c")
         extra = (seconds - base) / FILES
-        print(f"  {'dropped in the inbox of avp up':<34}{seconds:>8.1f} s wall{extra:>+27.2f} s a file")
+        print(f"  {'dropped in the inbox of avp up':<34}{seconds:>8.1f} s wall   {extra:+.2f} s a file")
         print(f"  goal: at most {GOAL_S:+.2f} s a file")
         profile(clips, root / "a")
 

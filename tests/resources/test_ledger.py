@@ -46,9 +46,7 @@ def test_a_row_says_all_that_is_known_and_null_where_nothing_is(tmp_path: Path) 
     )
     ledger = Ledger(tmp_path)
     ledger.append(
-        Entry(
-            event="made", asset="master", partition="k", manifest=manifest, cost=Cost(cpu_s=1.5)
-        )
+        Entry(event="made", asset="master", partition="k", manifest=manifest, cost=Cost(cpu_s=1.5))
     )
     (row,) = rows(ledger)
     assert (row["bytes"], row["cpu_s"], row["duration_s"], row["device"]) == (7, 1.5, 2.5, "cpu")

@@ -1,0 +1,141 @@
+"""One Dagster service as a child of ``avp up``: ``python -m av_pipelines.service NAME ARGUMENT…``.
+
+Here: what Dagster's own commands lack when they are one program's parts: they end when their
+parent ends, however that comes about; the code server takes its runs with it; the UI answers
+nobody but its own pages. Not here: which services there are and how they are watched (``up``).
+"""
+
+from __future__ import annotations
+
+import importlib
+import multiprocessing
+import os
+import runpy
+import signal
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+CODE, WEBSERVER, DAEMON = "code server", "webserver", "daemon"
+_MODULES = {CODE: "dagster", WEBSERVER: "dagster_webserver", DAEMON: "dagster._daemon"}
+_RUN_GRACE_S = 8.0
+_OWN_NAMES = {"127.0.0.1", "localhost"}
+
+Message = MutableMapping[str, Any]
+App = Callable[
+    [Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]],
+    Awaitable[None],
+]
+
+
+def main() -> None:
+    """Run a service until its parent closes the pipe that is our standard input."""
+    name, socket, *arguments = sys.argv[1:]
+    module = _MODULES[name]
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if name == WEBSERVER:
+        _guard_webserver()
+    if name != CODE:
+        importlib.import_module(f"{module}.cli")  # the slow part, while the code server starts
+        while not Path(socket).exists():
+            time.sleep(0.05)
+    sys.argv = [module, *arguments]
+    if name == DAEMON:
+        _run_daemon(module)
+    else:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _run_daemon(module: str) -> None:
+    """Be the one daemon of the store, and first end what another one left going."""
+    from av_pipelines.launch import UP, close_dead_runs, open_instance
+    from av_pipelines.makers import open_studio
+
+    studio = open_studio()
+    with open_instance(studio) as instance:
+        close_dead_runs(studio, instance)
+    studio.store.sweep()
+    try:
+        with studio.store.presence(UP):
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except BlockingIOError:
+        sys.exit(f"avp: another `avp up` is at work in {studio.store.root}")
+
+
+# ---------------------------------------------------------------------- ending
+
+
+def _end_with_parent() -> None:
+    while os.read(0, 1):
+        pass
+    _end_runs()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _end_runs() -> None:
+    """Stop the runs that the code server started: politely, then with force.
+
+    Left alone, it would wait for them. What they were making is made at the next start.
+    """
+    runs = multiprocessing.active_children()
+    for run in runs:
+        run.terminate()
+    end = time.monotonic() + _RUN_GRACE_S
+    for run in runs:
+        run.join(max(end - time.monotonic(), 0))
+        if run.is_alive():
+            run.kill()
+
+
+# ---------------------------------------------------------------------- the UI's door
+
+
+def _guard_webserver() -> None:
+    import uvicorn
+
+    run = uvicorn.run
+    uvicorn.run = lambda app, **how: run(guarded(app), **how)
+
+
+def guarded(app: App) -> App:
+    """Let nobody in but the app's own pages, and links and addresses that a person follows.
+
+    Dagster's API starts runs for whoever can reach it, and takes queries in a plain URL. Any web
+    page that is open on this machine can reach it: by its address, or under a name of its own
+    that leads to 127.0.0.1 (DNS rebinding). Programs that are no browser are not concerned.
+    """
+
+    async def door(
+        scope: Message,
+        receive: Callable[[], Awaitable[Message]],
+        send: Callable[[Message], Awaitable[None]],
+    ) -> None:
+        if scope["type"] in ("http", "websocket") and not _welcome(dict(scope["headers"])):
+            if scope["type"] == "websocket":
+                await send({"type": "websocket.close", "code": 1008})
+                return
+            await send({"type": "http.response.start", "status": 403, "headers": []})
+            await send({"type": "http.response.body", "body": b"not from this site\n"})
+            return
+        await app(scope, receive, send)
+
+    return door
+
+
+def _welcome(headers: dict[bytes, bytes]) -> bool:
+    host = headers.get(b"host", b"").decode("latin-1")
+    origin = headers.get(b"origin")
+    site = headers.get(b"sec-fetch-site", b"none")
+    if urlsplit(f"//{host}").hostname not in _OWN_NAMES:
+        return False
+    if origin is not None and origin.decode("latin-1") != f"http://{host}":
+        return False
+    return site in (b"same-origin", b"none") or headers.get(b"sec-fetch-mode") == b"navigate"
+
+
+if __name__ == "__main__":
+    main()
