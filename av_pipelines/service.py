@@ -8,7 +8,7 @@ nobody but its own pages. Not here: which services there are and how they are wa
 from __future__ import annotations
 
 import importlib
-import multiprocessing
+import logging
 import os
 import runpy
 import signal
@@ -22,7 +22,6 @@ from urllib.parse import urlsplit
 
 CODE, WEBSERVER, DAEMON = "code server", "webserver", "daemon"
 _MODULES = {CODE: "dagster", WEBSERVER: "dagster_webserver", DAEMON: "dagster._daemon"}
-_RUN_GRACE_S = 8.0
 _OWN_NAMES = {"127.0.0.1", "localhost"}
 
 Message = MutableMapping[str, Any]
@@ -36,7 +35,7 @@ def main() -> None:
     """Run a service until its parent closes the pipe that is our standard input."""
     name, socket, *arguments = sys.argv[1:]
     module = _MODULES[name]
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(name,), daemon=True).start()
     if name == WEBSERVER:
         _guard_webserver()
     if name != CODE:
@@ -59,6 +58,9 @@ def _run_daemon(module: str) -> None:
     with open_instance(studio) as instance:
         close_dead_runs(studio, instance)
     studio.store.sweep()
+    # at its first start it warns that it was not started before
+    noisy = logging.getLogger("dagster.daemon.EventLogConsumerDaemon")
+    noisy.addFilter(lambda record: record.levelno > logging.WARNING)
     try:
         with studio.store.presence(UP):
             runpy.run_module(module, run_name="__main__", alter_sys=True)
@@ -69,26 +71,14 @@ def _run_daemon(module: str) -> None:
 # ---------------------------------------------------------------------- ending
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(name: str) -> None:
     while os.read(0, 1):
         pass
-    _end_runs()
+    if name == CODE:
+        # It would wait for the runs that it started, and a run that is interrupted tries again.
+        # Killed, a run leaves nothing half-made; the next start finds it dead and repeats it.
+        os.killpg(0, signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _end_runs() -> None:
-    """Stop the runs that the code server started: politely, then with force.
-
-    Left alone, it would wait for them. What they were making is made at the next start.
-    """
-    runs = multiprocessing.active_children()
-    for run in runs:
-        run.terminate()
-    end = time.monotonic() + _RUN_GRACE_S
-    for run in runs:
-        run.join(max(end - time.monotonic(), 0))
-        if run.is_alive():
-            run.kill()
 
 
 # ---------------------------------------------------------------------- the UI's door

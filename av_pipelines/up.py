@@ -31,7 +31,8 @@ LOCATION = "av_pipelines"
 """Dagster keeps the sensor's state under this name: it must not change."""
 
 _LOOK_S = 0.3
-_STOP_S = {DAEMON: 15.0, CODE: 15.0, WEBSERVER: 5.0}  # in this order: nothing starts meanwhile
+_ENDING = (DAEMON, WEBSERVER, CODE)  # nothing is asked for any more, then the runs end
+_PATIENCE_S = 10.0
 
 
 def serve(studio: Studio, port: int) -> int:
@@ -49,6 +50,7 @@ def serve(studio: Studio, port: int) -> int:
         home = dagster_home(studio)
         for recipe in studio.recipes.names():
             (studio.store.inbox / recipe).mkdir(parents=True, exist_ok=True)
+        _skip_dagsters_welcome(home)
     except OSError as error:
         return _say(f"cannot make the store in {studio.store.root}: {error}")
     environment = {
@@ -70,6 +72,13 @@ def serve(studio: Studio, port: int) -> int:
     return 0 if stop.is_set() else _say(f"{ended}; everything else was stopped too")
 
 
+def _skip_dagsters_welcome(home: Path) -> None:
+    """Spare people the dialog that asks for their e-mail address before it shows anything."""
+    seen = home / ".nux" / "nux.yaml"
+    seen.parent.mkdir(exist_ok=True)
+    seen.touch()
+
+
 def _say(text: str) -> int:
     print(f"avp: {text}", file=sys.stderr)
     return 1
@@ -89,9 +98,9 @@ def _stop_signals() -> Iterator[threading.Event]:
 
 
 class _Services:
-    """The three Dagster services, as child processes in one process group.
+    """The three Dagster services, as child processes.
 
-    The standard input of each is a pipe that nothing is written to: when it is closed, by us or
+    Each leads a process group of its own, so that Ctrl-C in a terminal is for us alone. The standard input of each is a pipe that nothing is written to: when it is closed, by us or
     by our death, the service ends.
     """
 
@@ -106,11 +115,11 @@ class _Services:
         workspace = Path(self._folder.name) / "workspace.yaml"
         server = {"host": "localhost", "socket": str(code), "location_name": LOCATION}
         workspace.write_text(json.dumps({"load_from": [{"grpc_server": server}]}))  # JSON is YAML
-        common = ["-w", str(workspace), "--log-format", "rich"]
+        common = ["-w", str(workspace)]
         self._start(
             CODE, code,
             ["api", "grpc", "-m", "av_pipelines.definitions", "--socket", str(code),
-             "--location-name", LOCATION, "--log-level", "warning", "--log-format", "rich"],
+             "--location-name", LOCATION, "--log-level", "warning"],
         )  # fmt: skip
         self._start(
             WEBSERVER, code,
@@ -124,12 +133,12 @@ class _Services:
         self._folder.cleanup()
 
     def _start(self, name: str, code: Path, arguments: list[str]) -> None:
-        group = self._running[CODE].pid if self._running else 0
         self._running[name] = subprocess.Popen(
             [sys.executable, "-m", "av_pipelines.service", name, str(code), *arguments],
             env=self._environment,
             stdin=subprocess.PIPE,
-            process_group=group,  # Ctrl-C in a terminal is for us alone
+            stdout=sys.stderr.fileno(),
+            process_group=0,
         )
 
     def ended(self) -> str | None:
@@ -141,18 +150,15 @@ class _Services:
 
     def stop(self) -> None:
         """End what still runs: politely, then with force."""
-        leader = self._running.get(CODE)
-        for name, patience in _STOP_S.items():
+        for name in _ENDING:
             process = self._running.pop(name, None)
             if process and process.stdin:
                 process.stdin.close()
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(patience)
-                process.kill()
+                    process.wait(_PATIENCE_S)
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-        if leader:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(leader.pid, signal.SIGKILL)
 
 
 def _answers(port: int) -> bool:

@@ -209,8 +209,7 @@ def _unopened(error: FFmpegError, logs: Iterable[tuple[int, str, str]]) -> Excep
         return Refused(f"cannot be opened as {name or 'media'}: {message}", detail)
     if name in _PLAYLISTS:
         return Refused(
-            f"is not media but a list of other files or addresses ({name}); none of them was opened",
-            detail,
+            f"is not media but a list of other files or addresses ({name}); none was opened", detail
         )
     return Refused(f"is a kind of file that is not taken here ({name})", detail)
 

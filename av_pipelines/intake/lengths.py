@@ -32,7 +32,7 @@ def declared_share(fd: int) -> float | None:
     if head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:12] == b"WAVE":
         promise = _wave_data(fd, size)
     elif head[:4] == b"RIFF" and head[8:11] == b"AVI":
-        promise = _last_chunk(fd, size)
+        promise = _avi_end(fd, size)
     elif head[:4] == b"riff" and head[4:8] == b"\x2e\x91\xcf\x11":
         promise = _w64_data(fd, size)
     elif head[:4] == b"caff":
@@ -74,11 +74,16 @@ def _wave_data(fd: int, size: int) -> tuple[int, int] | None:
     return None
 
 
-def _last_chunk(fd: int, size: int) -> tuple[int, int] | None:
-    last: tuple[int, int] | None = None
-    for _, start, length in _chunks(fd, size, 0, _RIFF):
-        last = None if length >= _PLACEHOLDER_FROM else (0, start + length)
-    return last
+def _avi_end(fd: int, size: int) -> tuple[int, int] | None:
+    """End of the last RIFF chunk; OpenDML has one per gigabyte."""
+    end: int | None = None
+    for name, start, length in _chunks(fd, size, 0, _RIFF):
+        if name != b"RIFF":
+            break
+        if not 0 < length < _PLACEHOLDER_FROM:
+            return None
+        end = start + length
+    return None if end is None else (0, end)
 
 
 def _w64_data(fd: int, size: int) -> tuple[int, int] | None:

@@ -6,7 +6,7 @@ here: what is done when one is hit (``worker``, ``child``).
 | what | how | where |
 | --- | --- | --- |
 | memory, CPU, file size, open files, core dumps | ``setrlimit`` | POSIX |
-| network, new programs, other processes | seccomp filter | Linux on x86-64 and arm64 |
+| network, new programs and processes | seccomp filter | Linux on x86-64 and arm64 |
 | files: read the interpreter's own, write the output folders | Landlock | Linux 5.13 |
 | ends with its parent | ``PR_SET_PDEATHSIG`` | Linux |
 
@@ -108,12 +108,14 @@ class _Filter(ctypes.Structure):
 
 
 # Machine → (AUDIT_ARCH of linux/audit.h, system calls by number). What makes sockets (also by way
-# of io_uring), starts programs, or reaches into other processes.
+# of io_uring), starts programs and processes, or reaches into other processes.
 _CALLS: dict[str, tuple[int, dict[str, int]]] = {
     "x86_64": (
         0xC000003E,
         {
             "socket": 41,
+            "fork": 57,
+            "vfork": 58,
             "execve": 59,
             "kill": 62,
             "ptrace": 101,
@@ -149,31 +151,41 @@ _CALLS: dict[str, tuple[int, dict[str, int]]] = {
         },
     ),
 }
+_CLONE = {"x86_64": 56, "aarch64": 220}
+_CLONE3 = 435
+_CLONE_THREAD = 0x0001_0000
 _X32_BIT = 0x4000_0000  # x86-64's second set of numbers for the same calls
 
 _LOAD = 0x20  # BPF_LD | BPF_W | BPF_ABS
-_JUMP_EQUAL, _JUMP_AT_LEAST = 0x15, 0x35  # BPF_JMP | BPF_JEQ or BPF_JGE | BPF_K
+_IF_EQUAL, _IF_AT_LEAST, _IF_SET = 0x15, 0x35, 0x45  # BPF_JMP | BPF_JEQ, BPF_JGE, BPF_JSET | BPF_K
 _RETURN = 0x06
-_ALLOW, _KILL = 0x7FFF_0000, 0x8000_0000
-_REFUSE = 0x0005_0000 | errno.EPERM
-_NUMBER_AT, _MACHINE_AT = 0, 4  # in struct seccomp_data
+_ALLOW, _KILL, _ERROR = 0x7FFF_0000, 0x8000_0000, 0x0005_0000
+_NUMBER_AT, _MACHINE_AT, _FIRST_ARGUMENT_AT = 0, 4, 16  # in struct seccomp_data, little-endian
 
 
 def _filter_calls() -> bool:
-    if platform.machine() not in _CALLS:
+    name = platform.machine()
+    if name not in _CALLS or sys.byteorder != "little":
         return False
-    machine, calls = _CALLS[platform.machine()]
+    machine, calls = _CALLS[name]
     refused = sorted(calls.values())
-    # (code, jump if true, jump if false, operand); jumps count the instructions left out
+    count = len(refused)
+    # (code, jump if true, jump if false, operand); jumps count the instructions left out.
     program = [
         (_LOAD, 0, 0, _MACHINE_AT),
-        (_JUMP_EQUAL, 1, 0, machine),
+        (_IF_EQUAL, 1, 0, machine),
         (_RETURN, 0, 0, _KILL),
         (_LOAD, 0, 0, _NUMBER_AT),
-        (_JUMP_AT_LEAST, len(refused) + 1, 0, _X32_BIT),
-        *((_JUMP_EQUAL, len(refused) - i, 0, number) for i, number in enumerate(refused)),
+        (_IF_AT_LEAST, count + 6, 0, _X32_BIT),
+        *((_IF_EQUAL, count - i + 5, 0, number) for i, number in enumerate(refused)),
+        # Its flags are behind a pointer; the C library then takes clone instead.
+        (_IF_EQUAL, 4, 0, _CLONE3),
+        (_IF_EQUAL, 0, 2, _CLONE[name]),
+        (_LOAD, 0, 0, _FIRST_ARGUMENT_AT),
+        (_IF_SET, 0, 2, _CLONE_THREAD),
         (_RETURN, 0, 0, _ALLOW),
-        (_RETURN, 0, 0, _REFUSE),
+        (_RETURN, 0, 0, _ERROR | errno.ENOSYS),
+        (_RETURN, 0, 0, _ERROR | errno.EPERM),
     ]
     code = b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
     given = _Filter(len(program), code)

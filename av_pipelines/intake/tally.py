@@ -174,6 +174,7 @@ class Tally:
         if not self._film or self.filled < 2 or self.duration_s <= 0:
             return nominal
         average = self.filled / self.duration_s
-        if nominal and not self.variable_frame_rate and abs(average / nominal - 1) < 0.02:
+        rounding = 0.02 + 2 * self._base / self.duration_s  # of the time stamps, at both ends
+        if nominal and not self.variable_frame_rate and abs(average / nominal - 1) < rounding:
             return nominal
         return Fraction(average).limit_denominator(1001)

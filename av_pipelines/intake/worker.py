@@ -41,7 +41,8 @@ def serve(parent: Channel, fd: int) -> None:
     except MemoryError:
         answer = {"memory": traceback.format_exc(limit=-3)}
     except OSError as error:
-        answer = {"os": [error.errno, error.strerror or str(error)], "at": traceback.format_exc()}
+        words = error.strerror or str(error)
+        answer = {"os": [error.errno or 0, words], "at": traceback.format_exc()}
     except Exception as error:
         answer = {"failed": f"{type(error).__name__}: {error}", "at": traceback.format_exc()}
     parent.send(answer)

@@ -5,7 +5,8 @@ Here: the order of things, and what is written down about them. Not here: the se
 
 Two passes at most come before encoding in ordinary cases: the programme is measured where that has
 not been done, and where its peaks reach the ceiling the loudness after limiting is measured until
-it is right (three passes at most). Everything runs in blocks, whatever the length.
+it is right (once or twice as a rule, four times at most). Everything runs in blocks, whatever the
+length.
 """
 
 from __future__ import annotations

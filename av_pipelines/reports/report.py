@@ -82,9 +82,12 @@ _FAILED = """
 select
     partition, event, reason, list(distinct asset order by asset) as assets,
     max(ts) as ts, max_by(recipe, ts) as recipe, max_by(origin, ts) as origin,
-    count(distinct ts) as times, count(*) over () as of
-from failures
-where not resolved
+    max(times) as times, count(*) over () as of
+from (
+    select *, count(*) over (partition by partition, event, reason, asset) as times
+    from failures
+    where not resolved
+)
 group by partition, event, reason
 order by ts desc, partition
 limit ?

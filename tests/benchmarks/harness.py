@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -45,13 +45,18 @@ def measure(command: Sequence[str], env: Mapping[str, str] | None = None) -> Sam
 
 
 def alternate(
-    peers: Mapping[str, Sequence[str]], rounds: int, env: Mapping[str, str] | None = None
+    peers: Callable[[], Mapping[str, Sequence[str]]],
+    rounds: int,
+    env: Mapping[str, str] | None = None,
 ) -> dict[str, Sample]:
-    """Run every peer once per round, in turn; return the medians of each."""
-    samples: dict[str, list[Sample]] = {name: [] for name in peers}
+    """Run every peer once per round, in turn; return the medians of each.
+
+    ``peers`` gives the commands of a round, so that each round can have folders of its own.
+    """
+    samples: dict[str, list[Sample]] = {}
     for _ in range(rounds):
-        for name, command in peers.items():
-            samples[name].append(measure(command, env))
+        for name, command in peers().items():
+            samples.setdefault(name, []).append(measure(command, env))
     return {
         name: Sample(
             median(s.wall_s for s in taken),

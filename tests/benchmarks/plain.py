@@ -10,18 +10,15 @@ from av_pipelines.intake.child import read_media
 from av_pipelines.intake.taps import audio_taps, source_taps
 from av_pipelines.masters.master import master
 from av_pipelines.masters.settings import MasterSettings
-from av_pipelines.transcripts.settings import TranscriptSettings
-from av_pipelines.transcripts.transcribe import transcribe_file
 
 
 def make_all(path: Path, out: Path) -> None:
-    """Make what the recipe ``auto`` makes of a file, into folders."""
-    folders = {name: out / name for name in ("source", "audio", "transcript", "master")}
+    """Make ``source``, ``audio`` and ``master`` of a file, into folders."""
+    folders = {name: out / name for name in ("source", "audio", "master")}
     for folder in folders.values():
         folder.mkdir(parents=True)
     shutil.copy(path, folders["source"])
     read_media(path, [*source_taps(folders["source"]), *audio_taps(folders["audio"])])
     audio = folders["audio"] / "audio.flac"
-    transcribe_file(audio, folders["transcript"], TranscriptSettings())
     loudness = json.loads((folders["audio"] / "loudness.json").read_text("utf-8"))
-    master(audio, folders["master"], MasterSettings(), loudness=loudness)
+    master(audio, folders["master"], MasterSettings(formats=("flac",)), loudness=loudness)

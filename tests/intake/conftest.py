@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import av.container
 import numpy as np
 import pytest
 from av.stream import Disposition

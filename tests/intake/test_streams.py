@@ -23,11 +23,11 @@ def quarters() -> np.ndarray:
 
 def colours(image: Image.Image) -> str:
     """First letters of the four quarters' colours, by rows."""
-    names = {(1, 0, 0): "r", (0, 1, 0): "g", (0, 0, 1): "b", (1, 1, 1): "w"}
+    names = {"100": "r", "010": "g", "001": "b", "111": "w"}
     width, height = image.size
     at = [(x * width // 4, y * height // 4) for y in (1, 3) for x in (1, 3)]
     pixels: list[Any] = [image.getpixel(place) for place in at]
-    return "".join(names[tuple(int(value > 128) for value in pixel)] for pixel in pixels)
+    return "".join(names["".join(str(int(value > 128)) for value in pixel)] for pixel in pixels)
 
 
 def png() -> bytes:
@@ -162,3 +162,14 @@ def test_the_poster_is_not_taken_from_a_fade_in(make: Any, take: Any) -> None:
 def test_a_poster_is_at_most_640_pixels_wide(make: Any, take: Any) -> None:
     taken = take(make.mux("wide.mp4", make.film([128], size=(1280, 720))))
     assert Image.open(taken.folder / "source" / "poster.jpg").size == (640, 360)
+
+
+def test_a_stream_that_begins_in_mid_file_is_left_out_and_told(make: Any, take: Any) -> None:
+    """As in the recording of a live broadcast that changes."""
+    film = make.mux("a.flv", make.film([100] * 100, codec="flv"))
+    both = make.mux("b.flv", make.film([100] * 20, codec="flv"), make.sound(make.tone(2, 48000, 1)))
+    path = make.folder / "late.flv"
+    path.write_bytes(film.read_bytes() + both.read_bytes()[13:])  # without its header
+    taken = take(path)
+    assert "a stream that begins in mid-file is left out" in taken.report.degraded
+    assert (taken.source["frames"], taken.report.audio) == (120, None)

@@ -108,6 +108,14 @@ def test_it_is_as_long_as_it_was_and_in_step_to_the_sample(make, write, read, mu
     assert result.limiter_max_db == 0
 
 
+def test_eight_channels_stay_in_their_places(make, write, read):
+    t = np.arange(48000) / 48000
+    samples = np.stack([0.05 * np.sin(2 * np.pi * hz * t) for hz in range(100, 900, 100)])
+    out, result = make(write(samples.astype(np.float32), 48000, "7.1"), target_lufs=-25)
+    mastered = read(out / "master.flac")
+    np.testing.assert_allclose(mastered, samples * 10 ** (result.gain_db / 20), atol=2**-22)
+
+
 def test_every_format_is_measured_and_keeps_target_and_ceiling(make, write, read, music):
     names = ("flac", "wav", "mp3", "m4a", "ogg", "opus")
     out, result = make(write(music()), formats=names, tags={"title": "Lied", "artist": "Jørgen"})

@@ -67,7 +67,8 @@ def told(history: Any, tmp_path: Path) -> Any:
     )
     history.note("skipped", ADA, "scenes", reason="no video", origin=origin)
     reason, command = "it says 30 s & gives 7.7 s", "avp run '/in/auto/<b>.wav' --strict"
-    history.note("quarantined", BEN, "source", reason=reason, origin="/in/auto/<b>.wav")
+    for asset in ("source", "audio"):
+        history.note("quarantined", BEN, asset, reason=reason, origin="/in/auto/<b>.wav")
     history.store.quarantine(
         Quarantine(
             key=BEN,
@@ -75,9 +76,8 @@ def told(history: Any, tmp_path: Path) -> Any:
             reason=reason,
             command=command,
             attempt="1",
-            created=history.ledger and source.created,
-        ),
-        None,
+            created=source.created,
+        )
     )
     return history
 
@@ -89,6 +89,8 @@ def test_the_page_tells_what_was_made_and_what_failed(told):
     assert "0 partial, 1 quarantined" in page.text
     assert "unpriced" in page.text
     assert "$" not in page.text
+    assert "quarantined audio, source of /in/auto/<b>.wav" in page.text
+    assert "the last of" not in page.text  # the two fell in one attempt
     assert "-14.0 LUFS" in page.text
     assert "it says 30 s & gives 7.7 s" in page.text
     assert "avp run '/in/auto/<b>.wav' --strict" in page.text
