@@ -107,7 +107,7 @@ def run(
         raise UsageError(f"--claim {claim}: allowed: copy, move, link, reference")
     try:
         files = expand(paths)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, ValueError) as error:
         raise UsageError(str(error)) from None
     if not files:
         raise UsageError("there is no file in the given folders")
@@ -245,7 +245,7 @@ def demo(
     studio = open_studio(store)
     try:
         files = expand(paths or [built_in_media(studio.store.root / "demo")])
-    except FileNotFoundError as error:
+    except (FileNotFoundError, ValueError) as error:
         raise UsageError(str(error)) from None
     with _progress(len(files), quiet=False) as listener:
         results = run_files(studio, files, listener=listener)

@@ -139,7 +139,11 @@ def close_dead_runs(studio: Studio, instance: dg.DagsterInstance) -> int:
 def expand(paths: Iterable[Path]) -> list[Path]:
     """Return files as absolute paths, folders replaced by the media in them, in sorted order.
 
-    Hidden files and sidecars in folders are left out; FileNotFoundError names what is not there.
+    Hidden files and sidecars in folders are left out.
+
+    Raises:
+        FileNotFoundError: something is not there.
+        ValueError: a name is not text.
     """
     files: list[Path] = []
     for path in paths:
@@ -154,6 +158,9 @@ def expand(paths: Iterable[Path]) -> list[Path]:
             files.append(path)
         else:
             raise FileNotFoundError(f"{path}: no such file")
+    for path in files:
+        if any("\ud800" <= letter <= "\udfff" for letter in str(path)):
+            raise ValueError(f"{str(path)!r}: its name is not UTF-8 text; rename it")
     return list(dict.fromkeys(files))
 
 

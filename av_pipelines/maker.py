@@ -249,6 +249,7 @@ class _Making:
         self.studio, self.maker, self.key = studio, maker, key
         self.wanted, self.overrides, self.run_id = wanted, overrides, run_id
         self.store = studio.store
+        self.rates = Rates()
         self.record: MediaRecord | None = None
         self.settings: dict[str, Settings] = {}
         self.done: list[Outcome] = []
@@ -264,8 +265,10 @@ class _Making:
             if not isinstance(error, SettingsError):
                 log.exception("%s of %s failed", self.maker.name, self.key)
             said = str(error) or type(error).__name__
-            for product in self._left():
-                self._note("failed", product, reason=said, cost=meter.cost, error=error)
+            left = self._left()
+            for product in left:
+                cost = self._share(meter.cost, len(left))
+                self._note("failed", product, reason=said, cost=cost, error=error)
         return self.done
 
     def _left(self) -> list[Product]:
@@ -275,6 +278,7 @@ class _Making:
     # ------------------------------------------------------------ the work
 
     def _work(self, meter: Meter) -> None:
+        self.rates = load_rates(self.store.root)
         record = self.record = self.store.media(self.key)
         if record is None:
             raise LookupError(
@@ -405,7 +409,7 @@ class _Making:
             made = {n: r for n, r in results.items() if isinstance(r, Made)}
             for name, result in made.items():
                 plans[name].product.verify(job.out[name], result.facts)
-            cost = _share(meter.cost, len(made), load_rates(self.store.root))
+            cost = self._share(meter.cost, len(made))
             for name, plan in plans.items():
                 result = results[name]
                 if isinstance(result, Skip):
@@ -464,9 +468,24 @@ class _Making:
             ),
             *((origin, sidecar_of(origin)) if moved else ()),
         )
-        for product in self._left():
+        left = self._left()
+        for product in left:
             self.store.unlink(self.key, product.name)
-            self._note("quarantined", product, reason=refusal.reason, cost=cost)
+            shared = self._share(cost, len(left))
+            self._note("quarantined", product, reason=refusal.reason, cost=shared)
+
+    def _share(self, cost: Cost, parts: int) -> Cost:
+        """Split the cost of one go evenly among its products, and price it."""
+        parts = max(parts, 1)
+        cpu, gpu = cost.cpu_s / parts, cost.gpu_s / parts
+        return cost.model_copy(
+            update={
+                "wall_s": round(cost.wall_s / parts, 4),
+                "cpu_s": round(cpu, 4),
+                "gpu_s": round(gpu, 4),
+                "usd": self.rates.price(cpu, gpu),
+            }
+        )
 
     def _note(
         self,
@@ -523,20 +542,6 @@ def version_of(
 def _hash(value: object) -> str:
     text = json.dumps(value, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _share(cost: Cost, parts: int, rates: Rates) -> Cost:
-    """Split the cost of one go evenly among the products that came out of it, and price it."""
-    parts = max(parts, 1)
-    cpu, gpu = cost.cpu_s / parts, cost.gpu_s / parts
-    return cost.model_copy(
-        update={
-            "wall_s": round(cost.wall_s / parts, 4),
-            "cpu_s": round(cpu, 4),
-            "gpu_s": round(gpu, 4),
-            "usd": rates.price(cpu, gpu),
-        }
-    )
 
 
 _PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.EBUSY}

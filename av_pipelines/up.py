@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import http.client
 import json
 import os
 import signal
@@ -17,8 +18,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,7 +88,8 @@ def _stop_signals() -> Iterator[threading.Event]:
     """Give an event that is set when somebody asks us to stop."""
     asked = threading.Event()
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, lambda *_: asked.set()) for number in numbers}
+    heard = [n for n in numbers if signal.getsignal(n) != signal.SIG_IGN]  # `nohup avp up &`
+    before = {number: signal.signal(number, lambda *_: asked.set()) for number in heard}
     try:
         yield asked
     finally:
@@ -100,8 +100,9 @@ def _stop_signals() -> Iterator[threading.Event]:
 class _Services:
     """The three Dagster services, as child processes.
 
-    Each leads a process group of its own, so that Ctrl-C in a terminal is for us alone. The standard input of each is a pipe that nothing is written to: when it is closed, by us or
-    by our death, the service ends.
+    Each leads a process group of its own, so that Ctrl-C in a terminal is for us alone. The
+    standard input of each is a pipe that nothing is written to: when it is closed, by us or by
+    our death, the service ends.
     """
 
     def __init__(self, environment: dict[str, str], port: int) -> None:
@@ -115,17 +116,15 @@ class _Services:
         workspace = Path(self._folder.name) / "workspace.yaml"
         server = {"host": "localhost", "socket": str(code), "location_name": LOCATION}
         workspace.write_text(json.dumps({"load_from": [{"grpc_server": server}]}))  # JSON is YAML
-        common = ["-w", str(workspace)]
-        self._start(
-            CODE, code,
-            ["api", "grpc", "-m", "av_pipelines.definitions", "--socket", str(code),
-             "--location-name", LOCATION, "--log-level", "warning"],
-        )  # fmt: skip
-        self._start(
-            WEBSERVER, code,
-            ["-h", HOST, "-p", str(self._port), "--dagster-log-level", "warning", *common],
-        )  # fmt: skip
-        self._start(DAEMON, code, ["run", "--log-level", "warning", *common])
+        self._start(CODE, code, [
+            "api", "grpc", "-m", "av_pipelines.definitions", "--empty-working-directory",
+            "--socket", str(code), "--location-name", LOCATION, "--log-level", "warning",
+        ])  # fmt: skip
+        self._start(WEBSERVER, code, [
+            "-h", HOST, "-p", str(self._port), "-w", str(workspace),
+            "--dagster-log-level", "warning",
+        ])  # fmt: skip
+        self._start(DAEMON, code, ["run", "-w", str(workspace), "--log-level", "warning"])
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -134,7 +133,8 @@ class _Services:
 
     def _start(self, name: str, code: Path, arguments: list[str]) -> None:
         self._running[name] = subprocess.Popen(
-            [sys.executable, "-m", "av_pipelines.service", name, str(code), *arguments],
+            # -P: what lies in the folder that we were started in is no part of the program
+            [sys.executable, "-P", "-m", "av_pipelines.service", name, str(code), *arguments],
             env=self._environment,
             stdin=subprocess.PIPE,
             stdout=sys.stderr.fileno(),
@@ -144,8 +144,10 @@ class _Services:
     def ended(self) -> str | None:
         """Say which service ended by itself, if one did."""
         for name, process in self._running.items():
-            if process.poll() is not None:
-                return f"Dagster's {name} ended by itself (exit code {process.returncode})"
+            code = process.poll()
+            if code is not None:
+                how = f"exit code {code}" if code >= 0 else f"signal {-code}"
+                return f"Dagster's {name} ended by itself ({how})"
         return None
 
     def stop(self) -> None:
@@ -162,11 +164,14 @@ class _Services:
 
 
 def _answers(port: int) -> bool:
+    server = http.client.HTTPConnection(HOST, port, timeout=2)  # never by way of a proxy
     try:
-        with urllib.request.urlopen(f"http://{HOST}:{port}/server_info", timeout=2):
-            return True
-    except (urllib.error.URLError, OSError):
+        server.request("GET", "/server_info")
+        return server.getresponse().status == http.HTTPStatus.OK
+    except (http.client.HTTPException, OSError):
         return False
+    finally:
+        server.close()
 
 
 def _port_problem(port: int) -> str | None:

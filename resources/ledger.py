@@ -112,7 +112,9 @@ class Ledger:
         day.mkdir(parents=True, exist_ok=True)
         path = day / f"{entry.ts:%H%M%S.%f}-{entry.id}.parquet"
         buffer = pa.BufferOutputStream()
-        pq.write_table(pa.Table.from_pylist([entry.row()], schema=schema()), buffer)
+        table = pa.Table.from_pylist([entry.row()], schema=schema())
+        # one row needs neither dictionaries nor statistics
+        pq.write_table(table, buffer, use_dictionary=False, write_statistics=False)
         write_durably(path, buffer.getvalue().to_pybytes())
         return path
 
