@@ -126,7 +126,7 @@ def run(
     if json:
         _print_json({"media": [result.to_json() for result in results]})
     else:
-        _print_results(results)
+        _print_results(results, studio.store.library)
     return DONE if all(result.state == "done" for result in results) else INCOMPLETE
 
 
@@ -134,7 +134,8 @@ def _print_json(value: object) -> None:
     print(json.dumps(value, ensure_ascii=False, allow_nan=False, default=str))
 
 
-def _print_results(results: Sequence[Any]) -> None:
+def _print_results(results: Sequence[Any], library: Path) -> None:
+    """Say what became of each file, with the folders a person would open."""
     from rich.console import Console
     from rich.markup import escape
 
@@ -147,16 +148,17 @@ def _print_results(results: Sequence[Any]) -> None:
             console.print(f"  {result.reason}\n  look: {result.command}", markup=False)
             continue
         for outcome in result.outcomes:
-            console.print(f"  {_line(outcome)}", markup=False)
+            console.print(f"  {_line(outcome, library)}", markup=False)
 
 
-def _line(outcome: Any) -> str:
+def _line(outcome: Any, library: Path) -> str:
     if outcome.artifact is None:
         return f"{outcome.asset:<11} {outcome.event}: {outcome.reason}"
     manifest = outcome.artifact.manifest
     note = "reused" if outcome.event == "reused" else f"{outcome.cost.wall_s:.1f} s"
     degraded = f", degraded: {manifest.degraded}" if manifest.degraded else ""
-    return f"{outcome.asset:<11} {outcome.artifact.dir}  ({note}{degraded})"
+    folder = library / outcome.key / outcome.asset
+    return f"{outcome.asset:<11} {folder}  ({note}{degraded})"
 
 
 class _Lines:
@@ -249,7 +251,7 @@ def demo(
         raise UsageError(str(error)) from None
     with _progress(len(files), quiet=False) as listener:
         results = run_files(studio, files, listener=listener)
-    _print_results(results)
+    _print_results(results, studio.store.library)
     for line in tell(studio, results):
         print(line)
     return DONE if all(result.state == "done" for result in results) else INCOMPLETE

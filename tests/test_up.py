@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -13,14 +14,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import BrowserContext, Page, Request, expect, sync_playwright
 
 from av_pipelines.demo import CLIP
-from av_pipelines.launch import close_dead_runs, open_instance
 from av_pipelines.makers import open_studio
 from av_pipelines.reports.catalog import query
 from partitions.keys import media_key
@@ -31,9 +31,10 @@ SONG = media_key(PurePosixPath("music/song.opus"))
 BROKEN = media_key(PurePosixPath("music/broken.mp3"))
 PATIENCE_S = 120.0
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+T = TypeVar("T")
 
 
-def wait_for[T](what: Callable[[], T], patience_s: float = PATIENCE_S) -> T:
+def wait_for(what: Callable[[], T], patience_s: float = PATIENCE_S) -> T:
     end = time.monotonic() + patience_s
     while not (found := what()):
         assert time.monotonic() < end, f"not within {patience_s:g} s"
@@ -61,6 +62,7 @@ class Up:
     """A running ``avp up``, and ways to ask it things."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.store = folder / "studio"
         self.port = free_port()
         self.said, self.logged = folder / "stdout", folder / "stderr"
@@ -106,14 +108,18 @@ class Up:
         assert status == http.HTTPStatus.OK, answer
         return json.loads(answer)["data"]
 
-    def runs(self, status: str) -> list[dict[str, Any]]:
+    def runs(self, status: str) -> dict[str, dict[str, str]]:
+        """Return the runs in this state, and their tags."""
         answer = self.graphql(
             """query ($status: [RunStatus!]) {
                  runsOrError(filter: {statuses: $status}) {
                    ... on Runs { results { runId tags { key value } } } } }""",
             status=[status],
         )
-        return answer["runsOrError"]["results"]
+        return {
+            run["runId"]: {tag["key"]: tag["value"] for tag in run["tags"]}
+            for run in answer["runsOrError"]["results"]
+        }
 
     def launch(self, asset: str, key: str, config: dict[str, Any]) -> dict[str, Any]:
         """Do what the launchpad does."""
@@ -148,16 +154,11 @@ class Up:
         return answer["assetNodes"][0]["assetPartitionStatuses"]
 
 
-@pytest.fixture(scope="session")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    """One ``avp up`` for all tests, with three files dropped in its inbox."""
-    up = Up(tmp_path_factory.mktemp("up"))
+@contextlib.contextmanager
+def running(folder: Path) -> Iterator[Up]:
+    up = Up(folder)
     everything = up.processes()
     try:
-        speech = SPEECH.read_bytes()
-        up.drop(bytes(range(256)) * 100, "music/broken.mp3")
-        up.drop(speech, "music/song.opus")
-        up.drop(speech + b"\0", "podcast/talk.opus")
         yield up
     finally:
         if up.process.poll() is None:
@@ -166,6 +167,17 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         for process in everything:
             if process.is_running():
                 process.kill()
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """One ``avp up`` for all tests, with three files dropped in its inbox."""
+    with running(tmp_path_factory.mktemp("up")) as up:
+        speech = SPEECH.read_bytes()
+        up.drop(bytes(range(256)) * 100, "music/broken.mp3")
+        up.drop(speech, "music/song.opus")
+        up.drop(speech + b"\0", "podcast/talk.opus")
+        yield up
 
 
 # ---------------------------------------------------------------------- starting
@@ -227,7 +239,7 @@ def test_a_dropped_file_is_made_by_itself(up: Up) -> None:
     assert not (up.store / "inbox" / "podcast" / "talk.opus").exists()
     _, rows = query(
         open_studio(up.store).store,
-        f"select asset, event from ledger where partition = '{TALK}' order by 1",  # noqa: S608
+        f"select asset, event from ledger where partition = '{TALK}' order by 1",
     )
     assert rows == [[name, "made"] for name in ("audio", "master", "source", "transcript")]
 
@@ -243,11 +255,11 @@ def test_a_broken_file_is_put_aside_and_the_one_dropped_with_it_is_made(up: Up) 
 
 def test_the_run_with_the_broken_file_is_red_and_names_it(up: Up) -> None:
     wait_for(lambda: up.runs("FAILURE"))
-    (run,) = up.runs("FAILURE")
+    (run_id,) = up.runs("FAILURE")
     events = up.graphql(
         """query ($run: ID!) { logsForRun(runId: $run) { ... on EventConnection { events {
              ... on RunFailureEvent { error { message } } } } } }""",
-        run=run["runId"],
+        run=run_id,
     )["logsForRun"]["events"]
     (error,) = [event["error"] for event in events if event.get("error")]
     assert f"{BROKEN}: source quarantined: broken.mp3" in error["message"]
@@ -256,7 +268,7 @@ def test_the_run_with_the_broken_file_is_red_and_names_it(up: Up) -> None:
 # ---------------------------------------------------------------------- the browser
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(up: Up) -> Iterator[BrowserContext]:
     """Chromium with the UI open; whatever a page asks of another host fails the test."""
     chromium = next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -269,12 +281,12 @@ def browser(up: Up) -> Iterator[BrowserContext]:
             args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
         )
         context = browser.new_context(viewport={"width": 1500, "height": 1000})
-        context.on(
-            "request",
-            lambda request: (
-                request.url.startswith((up.url, "data:", "blob:")) or elsewhere.append(request.url)
-            ),
-        )
+
+        def note(request: Request) -> None:
+            if not request.url.startswith((up.url, "data:", "blob:")):
+                elsewhere.append(request.url)
+
+        context.on("request", note)
         yield context
         browser.close()
     assert elsewhere == []
@@ -335,20 +347,24 @@ def test_a_wrong_setting_in_the_launchpad_is_refused_by_name(up: Up) -> None:
 # ---------------------------------------------------------------------- stopping
 
 
-def test_stopping_it_leaves_nothing_running_and_the_interrupted_run_is_repeated(up: Up) -> None:
+def test_stopping_it_leaves_nothing_running_and_the_next_start_repeats_what_was_going(
+    up: Up,
+) -> None:
     wait_for(lambda: up.made(TALK, "transcript"))
-    launched = up.launch("transcript", TALK, {"beam_size": 5, "word_timestamps": True})
-    run_id = launched["run"]["runId"]
-    wait_for(lambda: run_id in [run["runId"] for run in up.runs("STARTED")])
+    run_id = up.launch("transcript", TALK, {"beam_size": 1})["run"]["runId"]
+    wait_for(lambda: run_id in up.runs("STARTED"))
     everything = up.processes()
     assert len(everything) > 4  # it, its three services, and the run
     up.process.send_signal(signal.SIGTERM)
     assert up.process.wait(30) == 0
     assert psutil.wait_procs(everything, timeout=5)[1] == []
-    studio = open_studio(up.store)
-    with open_instance(studio) as instance:  # what the next start does
-        close_dead_runs(studio, instance)
-        run = instance.get_run_by_id(run_id)
-        assert run
-        assert run.is_failure
-        assert run.tags["dagster/will_retry"] == "true"
+
+    with running(up.folder) as again:
+        wait_for(lambda: run_id in again.runs("FAILURE"))
+        assert again.runs("FAILURE")[run_id]["dagster/will_retry"] == "true"
+        everything = again.processes()
+        (webserver,) = [p for p in everything if "webserver" in p.cmdline()]
+        webserver.kill()
+        assert again.process.wait(30) == 1
+        assert "Dagster's webserver ended by itself (signal 9)" in again.logged.read_text()
+        assert psutil.wait_procs(everything, timeout=5)[1] == []

@@ -6,13 +6,16 @@ Government, in the public domain.
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 
 from av_pipelines.launch import FileResult
 from av_pipelines.maker import Studio
+from av_pipelines.makers import DEFAULT_STORE
 
 CLIP = "ask-not.opus"
 
@@ -41,8 +44,15 @@ def tell(studio: Studio, results: Sequence[FileResult]) -> Iterator[str]:
             after = artifacts["master"].manifest.facts.get("integrated_lufs")
             yield f"  level:  {before} LUFS as it came, {after} LUFS mastered"
         yield f"  files:  {studio.store.library / result.key}"
+    avp = "avp" if shutil.which("avp") else os.path.relpath(sys.argv[0])
+    where = (
+        ""
+        if studio.store.root == Path(DEFAULT_STORE).absolute()
+        else f" --store {studio.store.root}"
+    )
     yield ""
-    yield "What it cost:   avp sql 'select asset, sum(cpu_s) from costs group by 1'"
-    yield "The report:     avp report --open"
-    yield f"The Dagster UI: make up   (or: avp up --store {studio.store.root})"
+    question = "select asset, sum(cpu_s) from costs group by 1"
+    yield f"What it cost:   {avp} sql '{question}'{where}"
+    yield f"The report:     {avp} report --open{where}"
+    yield f"The Dagster UI: {avp} up{where}"
     yield f"Watch folder:   with the UI up, drop files in {studio.store.inbox}"
