@@ -23,6 +23,7 @@ app = App(
     name="avp",
     help="Drop media in, get transcripts, masters and more out: each traced, priced, rebuildable.",
     version_flags=["--version"],
+    suppress_keyboard_interrupt=False,
 )
 _common = Group("Common")
 

@@ -6,6 +6,7 @@ materialization of its own partition at that moment, and no file's failure costs
 """
 
 import base64
+import random
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
@@ -25,9 +26,8 @@ BATCH = 25
 """Most files in one run: start-up (about 5 s) is then paid once for all of them."""
 
 _INLINE_PICTURE_BYTES = 50_000  # every event stores its copy
-_RETRY = dg.RetryPolicy(
-    max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
-)
+_MAX_RETRIES = 2
+_FIRST_DELAY_S = 5.0
 
 # An output with this mark produces no materialization of its own: Dagster would write one for
 # every partition of the range, also for those that failed. We log one per file that is done.
@@ -46,7 +46,6 @@ class StudioResource(dg.ConfigurableResource):
 
 def media_asset(maker: Maker) -> dg.AssetsDefinition:
     """Return the Dagster asset (or assets, made in one go) of a maker, partitioned by media."""
-
     names = [product.name for product in maker.products]
 
     @dg.multi_asset(
@@ -57,7 +56,6 @@ def media_asset(maker: Maker) -> dg.AssetsDefinition:
         backfill_policy=dg.BackfillPolicy.multi_run(BATCH),
         config_schema=_config_schema(maker),
         pool=maker.pool,
-        retry_policy=_RETRY,
     )
     def step(
         context: dg.AssetExecutionContext, studio: StudioResource
@@ -80,15 +78,14 @@ def media_asset(maker: Maker) -> dg.AssetsDefinition:
                 _report(context, outcome)
             outcomes += done
         failed = [outcome for outcome in outcomes if not outcome.ok]
-        again = any(o.retryable for o in failed) and context.retry_number < _RETRY.max_retries
-        if again:
-            raise _failure(failed, allow_retries=True)
+        if any(o.retryable for o in failed) and context.retry_number < _MAX_RETRIES:
+            raise _again(context.retry_number, failed)
         # The outputs come before the failure: the run goes on with the files that are well.
         for product in maker.products:
             if product.name in selected:
                 yield dg.Output(None, output_name=product.name, metadata=_NO_EVENT_OF_ITS_OWN)
         if failed:
-            raise _failure(failed, allow_retries=False)
+            raise dg.Failure(_told(failed), allow_retries=False)
 
     return step
 
@@ -104,9 +101,19 @@ def _spec(product: Product) -> dg.AssetSpec:
     )
 
 
-def _failure(failed: Sequence[Outcome], *, allow_retries: bool) -> dg.Failure:
-    lines = [f"{o.key}: {o.asset} {o.event}: {o.reason}" for o in failed]
-    return dg.Failure(description="\n".join(lines), allow_retries=allow_retries)
+def _told(failed: Sequence[Outcome]) -> str:
+    return "\n".join(f"{o.key}: {o.asset} {o.event}: {o.reason}" for o in failed)
+
+
+def _again(retry: int, failed: Sequence[Outcome]) -> dg.RetryRequested:
+    """Ask for the step again, for what may get better by itself; each time later, with jitter.
+
+    Not a ``RetryPolicy`` of the step: that would also try again what a person stopped.
+    """
+    delay = _FIRST_DELAY_S * 2**retry * random.uniform(0.5, 1.5)  # noqa: S311 - no secret
+    request = dg.RetryRequested(max_retries=_MAX_RETRIES, seconds_to_wait=delay)
+    request.__cause__ = RuntimeError(_told(failed))
+    return request
 
 
 # ---------------------------------------------------------------------- events

@@ -41,14 +41,12 @@ class FileResult:
         """``done`` when nothing went wrong, ``partial`` when some asset failed."""
         if any(o.event == "quarantined" for o in self.outcomes):
             return "quarantined"
-        return "done" if self.outcomes and all(o.ok for o in self.outcomes) else "partial"
+        return "done" if all(o.ok for o in self.outcomes) else "partial"
 
     @property
     def reason(self) -> str | None:
         """Why it is not ``done``."""
         said = dict.fromkeys(o.reason for o in self.outcomes if not o.ok and o.reason)
-        if self.state == "partial" and not said:
-            return "the run stopped before this file was finished"
         return "; ".join(said) or None
 
     def to_json(self) -> dict[str, Any]:
@@ -104,6 +102,7 @@ def dagster_home(studio: Studio) -> Path:
     return home
 
 
+_NOT_REACHED = "the run ended before it was made; the Dagster UI shows why"
 _PROCESS_TAG = "avp/process"
 UP = "up"
 """The name under which ``avp up`` is present in its store."""
@@ -164,6 +163,18 @@ def expand(paths: Iterable[Path]) -> list[Path]:
     return list(dict.fromkeys(files))
 
 
+def _was_interrupted(result: dg.JobExecutionResult) -> bool:
+    """Whether the run ended by Ctrl-C: Dagster takes the signal, ends the run and goes on."""
+    import dagster as dg
+
+    ends = [e for e in result.all_events if e.event_type is dg.DagsterEventType.RUN_FAILURE]
+    return any(
+        e.job_failure_data.error.cls_name == dg.DagsterExecutionInterruptedError.__name__
+        for e in ends
+        if e.job_failure_data.error
+    )
+
+
 class _Collector:
     """Sorts outcomes to their files as they come, and passes everything on."""
 
@@ -205,6 +216,7 @@ def run_files(
 
     Raises:
         SettingsError: recipe, sidecar or setting is wrong; nothing was started.
+        KeyboardInterrupt: it was stopped; what was finished is kept.
     """
     import dagster as dg
 
@@ -237,15 +249,23 @@ def run_files(
             "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
         }
         for first, last in contiguous_ranges(known, results, BATCH):
-            dg.execute_job(
+            done = dg.execute_job(
                 dg.reconstructable(definitions.media_job),
                 instance=instance,
                 run_config=config,
                 tags={**range_tags(first, last), _PROCESS_TAG: process},
                 asset_selection=[dg.AssetKey(asset) for asset in wanted],
             )
+            if _was_interrupted(done):
+                raise KeyboardInterrupt
     order = list(PRODUCTS)
     for result in results.values():
+        told = {outcome.asset for outcome in result.outcomes}
+        result.outcomes += [
+            Outcome("failed", asset, result.key, reason=_NOT_REACHED)
+            for asset in wanted
+            if asset not in told
+        ]
         result.outcomes.sort(key=lambda outcome: order.index(outcome.asset))
         refusal = studio.store.quarantined(result.key)
         result.command = refusal.command if refusal else None

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -187,3 +188,26 @@ def test_the_doctor_finds_this_machine_well(home: Path) -> None:
     checks = avp_json("doctor", "--store", home / "studio")["checks"]
     assert [check for check in checks if not check["ok"]] == []
     assert {"codecs", "speech model", "store"} <= {check["name"] for check in checks}
+
+
+def test_ctrl_c_stops_soon_says_so_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    arguments = ["run", str(SHIPPED), "--store", str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "av_pipelines", *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=environment,
+        start_new_session=True,
+    )
+    assert process.stderr
+    assert "source made" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 1
+    assert "stopped; what was finished is kept" in said
+    assert "Traceback" not in said
+    answer = avp_json("run", SHIPPED, "--store", tmp_path)
+    assert answer["media"][0]["state"] == "done"
+    assert artifacts(answer)["source"]["reused"]
