@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from av_pipelines.intake.claim import identify, place, settle
+from av_pipelines.intake.claim import identify, place, settle, taken
 from av_pipelines.intake.settings import AudioSettings, SourceSettings
 from av_pipelines.maker import Job, Made, Maker, Product, Refused, Skip
 from resources.store import Artifact
@@ -26,8 +26,7 @@ def _make(job: Job) -> dict[str, Made | Skip]:
         media = place(job.media, job.out["source"])
         taps += source_taps(job.out["source"])
     else:
-        source = job.inputs["source"]
-        media = source.file(source.manifest.facts["file"])
+        media = taken(job.inputs["source"])
     if "audio" in job.out:
         taps += audio_taps(job.out["audio"])
     try:

@@ -17,7 +17,7 @@ from typing import Any
 
 from av_pipelines.settings import sidecar_of
 from resources.manifest import Claim, MediaRecord
-from resources.store import Store, sha256
+from resources.store import Artifact, Store, sha256
 
 _RACY_NS = 2_000_000_000
 """A file hashed this soon after its last change may change again within its time stamp."""
@@ -152,6 +152,21 @@ def _hard_link(origin: Path, target: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def taken(source: Artifact) -> Path:
+    """Return the original of a ``source`` artifact.
+
+    Raises:
+        FileNotFoundError: it was only referred to, and is gone or has other bytes by now.
+    """
+    path = source.dir / source.manifest.facts["file"]
+    if path.is_symlink() and (not path.exists() or sha256(path) != source.version):
+        raise FileNotFoundError(
+            f"{path.readlink()} was taken by reference and is not there any more as it was; "
+            f"take the file again"
+        )
+    return path
 
 
 def settle(record: MediaRecord, store: Store) -> None:
