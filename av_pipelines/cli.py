@@ -9,13 +9,18 @@ failed.
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 from cyclopts import App, Group, Parameter
+
+if TYPE_CHECKING:
+    from av_pipelines.maker import Studio
 
 DONE, OUR_FAULT, USAGE, INCOMPLETE = 0, 1, 2, 3
 
@@ -67,6 +72,24 @@ class UsageError(Exception):
     """The command cannot be done as it was given."""
 
 
+def _writable(studio: Studio) -> Studio:
+    """Return a studio whose store can be written to; UsageError when it cannot."""
+    root = studio.store.root
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=root):
+            return studio
+    except OSError as error:
+        raise UsageError(f"the store {root} cannot be written to: {error.strerror}") from None
+
+
+def _existing(studio: Studio) -> Studio:
+    """Return a studio whose store is there; UsageError when it is not."""
+    if not studio.store.root.is_dir():
+        raise UsageError(f"there is no store {studio.store.root}; name one by --store or AVP_STORE")
+    return studio
+
+
 def _say(text: str, code: int) -> int:
     print(f"avp: {text}", file=sys.stderr)
     return code
@@ -113,7 +136,7 @@ def run(
     if not files:
         raise UsageError("there is no file in the given folders")
     overrides = parse_assignments(set_ or [], SETTINGS)
-    studio = open_studio(store)
+    studio = _writable(open_studio(store))
     with _progress(len(files), quiet=json) as listener:
         results = run_files(
             studio,
@@ -245,7 +268,7 @@ def demo(
     from av_pipelines.launch import expand, run_files
     from av_pipelines.makers import open_studio
 
-    studio = open_studio(store)
+    studio = _writable(open_studio(store))
     try:
         files = expand(paths or [built_in_media(studio.store.root / "demo")])
     except (FileNotFoundError, ValueError) as error:
@@ -305,7 +328,7 @@ def sql(
     from av_pipelines.reports.catalog import query as ask
 
     try:
-        columns, rows = ask(open_studio(store).store, query)
+        columns, rows = ask(_existing(open_studio(store)).store, query)
     except CatalogError as error:
         raise UsageError(str(error)) from None
     if json:
@@ -316,15 +339,25 @@ def sql(
 
 
 def _print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """A table for a terminal, tab-separated lines for a pipe."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    if not sys.stdout.isatty():
+        csv.writer(sys.stdout, "excel-tab", lineterminator="\n").writerows([columns, *cells])
+        return
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     table = Table(*map(escape, columns))
-    for row in rows:
-        table.add_row(*("" if value is None else escape(str(value)) for value in row))
-    # a pipe has no width to fit into: lines are then as long as they are
-    Console(width=None if sys.stdout.isatty() else 10_000).print(table)
+    for row in cells:
+        table.add_row(*map(escape, row))
+    Console().print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 @app.command
@@ -340,7 +373,7 @@ def report(
     from av_pipelines.makers import open_studio
     from av_pipelines.reports.report import write_report
 
-    path = write_report(open_studio(store).store)
+    path = write_report(_existing(open_studio(store)).store)
     if json:
         _print_json({"report": str(path)})
     else:

@@ -20,10 +20,14 @@ from pydantic.fields import FieldInfo
 from av_pipelines.maker import Maker, Outcome, Product, Studio, make
 from av_pipelines.makers import open_studio
 from partitions.media import media_partitions
+from resources.manifest import InputRef
 from resources.store import Artifact
 
 BATCH = 25
 """Most files in one run: start-up (about 5 s) is then paid once for all of them."""
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+"""Run config by which a run does not print its every event: they are on its page in the UI."""
 
 _INLINE_PICTURE_BYTES = 50_000  # every event stores its copy
 _MAX_RETRIES = 2
@@ -134,16 +138,31 @@ def _report(context: dg.AssetExecutionContext, outcome: Outcome) -> None:
             tags={
                 "dagster/data_version": manifest.version,
                 "dagster/code_version": manifest.code_version,
-                **{
-                    # Dagster hashes the versions of the upstream partitions, also of a single one
-                    f"dagster/input_data_version/{ref.asset}": sha256(
-                        ref.version.encode()
-                    ).hexdigest()
-                    for ref in manifest.inputs
-                },
+                **_provenance(context.instance, manifest.inputs, outcome.key),
             },
         )
     )
+
+
+def _provenance(
+    instance: dg.DagsterInstance, inputs: Sequence[InputRef], partition: str
+) -> dict[str, str]:
+    """The tags by which Dagster tells whether an asset is out of date: what it was made from.
+
+    Written as Dagster writes them: the version of an upstream partition is hashed, and the
+    pointer is the storage id of its latest event.
+    """
+    tags: dict[str, str] = {}
+    for ref in inputs:
+        wanted = dg.AssetRecordsFilter(
+            asset_key=dg.AssetKey(ref.asset), asset_partitions=[partition]
+        )
+        records = instance.fetch_materializations(wanted, limit=1).records
+        hashed = sha256(ref.version.encode()).hexdigest()
+        tags[f"dagster/input_data_version/{ref.asset}"] = hashed
+        pointer = str(records[0].storage_id) if records else "NULL"
+        tags[f"dagster/input_event_pointer/{ref.asset}"] = pointer
+    return tags
 
 
 def metadata_of(artifact: Artifact, outcome: Outcome) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from av_pipelines.maker import Studio
 
 _NEEDED_ENCODERS = ("flac", "pcm_f32le", "libmp3lame", "aac", "libopus", "vorbis")
+_EXAMPLE = "[machine] and, on the next line, cpu_hour_usd = 0.04"
 _LOW_DISK_BYTES = 2_000_000_000
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from av_pipelines.intake.claim import register
 from av_pipelines.maker import Outcome, Studio
 from av_pipelines.makers import MAKERS, PRODUCTS, SETTINGS, assets_of
-from av_pipelines.settings import SIDECAR_SUFFIX, Values, read_sidecar
+from av_pipelines.settings import SIDECAR_SUFFIX, SettingsError, Values, read_sidecar
 from partitions.keys import media_key
 from resources.manifest import Claim
 
@@ -135,10 +135,16 @@ def close_dead_runs(studio: Studio, instance: dg.DagsterInstance) -> int:
     return closed
 
 
+_NO_MEDIA = {SIDECAR_SUFFIX, ".cue", ".csv", ".doc", ".docx", ".gif", ".html", ".jpeg", ".jpg"}
+_NO_MEDIA |= {".json", ".log", ".md", ".nfo", ".pdf", ".png", ".py", ".rtf", ".srt", ".txt"}
+_NO_MEDIA |= {".vtt", ".webp", ".xml", ".zip"}
+"""In a folder of recordings, files that nobody would expect to be taken for one."""
+
+
 def expand(paths: Iterable[Path]) -> list[Path]:
     """Return files as absolute paths, folders replaced by the media in them, in sorted order.
 
-    Hidden files and sidecars in folders are left out.
+    In folders, hidden files, links, sidecars, and what is plainly no media are left out.
 
     Raises:
         FileNotFoundError: something is not there.
@@ -151,7 +157,10 @@ def expand(paths: Iterable[Path]) -> list[Path]:
             files += sorted(
                 p
                 for p in path.rglob("*")
-                if p.is_file() and not p.name.startswith(".") and p.suffix != SIDECAR_SUFFIX
+                if p.is_file()
+                and not p.is_symlink()
+                and not p.name.startswith(".")
+                and p.suffix.lower() not in _NO_MEDIA
             )
         elif path.is_file():
             files.append(path)
@@ -215,24 +224,29 @@ def run_files(
         listener: a ``maker.Observer``, or None.
 
     Raises:
-        SettingsError: recipe, sidecar or setting is wrong; nothing was started.
+        SettingsError: the recipe or a setting is wrong; nothing was started.
+        OSError: the store cannot be written to.
         KeyboardInterrupt: it was stopped; what was finished is kept.
     """
     import dagster as dg
 
     from av_pipelines import definitions
-    from av_pipelines.dagster_assets import BATCH, run_config
+    from av_pipelines.dagster_assets import BATCH, QUIET, run_config
     from av_pipelines.maker import observed
     from partitions.media import contiguous_ranges, media_partitions, range_tags
 
     wanted = assets_of(studio.recipes.get(recipe), assets)
-    sidecars = {path: read_sidecar(path, SETTINGS) for path in files}
     studio.store.sweep()
-    results: dict[str, FileResult] = {}
-    for path in files:
-        key = media_key(path)
-        register(studio.store, path, key, recipe=recipe, claim=claim, sidecar=sidecars[path])
-        results[key] = FileResult(path, key)
+    results = {key: FileResult(path, key) for path in files for key in [media_key(path)]}
+    ready: list[str] = []
+    for key, result in results.items():
+        try:
+            sidecar = read_sidecar(result.path, SETTINGS)
+        except SettingsError as error:  # costs the other files nothing
+            result.outcomes += [Outcome("failed", a, key, reason=str(error)) for a in wanted]
+            continue
+        register(studio.store, result.path, key, recipe=recipe, claim=claim, sidecar=sidecar)
+        ready.append(key)
     process = uuid.uuid4().hex
     with (
         studio.store.presence(process),
@@ -241,14 +255,14 @@ def run_files(
     ):
         close_dead_runs(studio, instance)
         name = str(media_partitions.name)
-        instance.add_dynamic_partitions(name, list(results))
+        instance.add_dynamic_partitions(name, ready)
         known = instance.get_dynamic_partitions(name)
         config = {
             **run_config(MAKERS, overrides or {}),
+            **QUIET,
             "resources": {"studio": {"config": {"store": str(studio.store.root)}}},
-            "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
         }
-        for first, last in contiguous_ranges(known, results, BATCH):
+        for first, last in contiguous_ranges(known, ready, BATCH):
             done = dg.execute_job(
                 dg.reconstructable(definitions.media_job),
                 instance=instance,

@@ -278,7 +278,10 @@ class _Making:
     # ------------------------------------------------------------ the work
 
     def _work(self, meter: Meter) -> None:
-        self.rates = load_rates(self.store.root)
+        try:
+            self.rates = load_rates(self.store.root)
+        except ValueError as error:  # work goes on, unpriced
+            log.warning("prices are not known: %s", error)
         record = self.record = self.store.media(self.key)
         if record is None:
             raise LookupError(

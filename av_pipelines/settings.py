@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Self, cast, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
@@ -173,16 +173,24 @@ def check_tables(
 def parse_assignments(
     assignments: list[str], assets: Mapping[str, type[Settings]]
 ) -> dict[str, dict[str, Any]]:
-    """Read ``asset.key=value`` pairs of ``--set``; values as in TOML, else plain text."""
+    """Read ``asset.key=value`` pairs of ``--set``: values as in TOML, else plain text or a,b,c."""
     tables: dict[str, dict[str, Any]] = {}
     for text in assignments:
         name, equals, value = text.partition("=")
         asset, dot, key = name.strip().partition(".")
         if not (equals and dot and key):
             raise SettingsError(f"--set {text}: give it as asset.key=value")
-        tables.setdefault(asset, {})[key.strip()] = _toml_value(value.strip())
+        given = _toml_value(value.strip())
+        if isinstance(given, str) and _is_list(assets.get(asset), key.strip()):
+            given = [part.strip() for part in given.split(",")]
+        tables.setdefault(asset, {})[key.strip()] = given
     check_tables(tables, "--set", assets)
     return tables
+
+
+def _is_list(model: type[Settings] | None, key: str) -> bool:
+    field = model.model_fields.get(key) if model else None
+    return field is not None and get_origin(field.annotation) in (tuple, list)
 
 
 def _toml_value(text: str) -> Any:

@@ -40,6 +40,10 @@ def load_rates(store_root: Path) -> Rates:
         else resources.files("resources").joinpath("rates.toml").read_text("utf-8")
     )
     try:
-        return Rates.model_validate(tomllib.loads(text).get("machine", {}))
+        data = tomllib.loads(text)
+        unknown = set(data) - {"as_of", "machine"}
+        if unknown:
+            raise ValueError(f"{own}: unknown {sorted(unknown)}; allowed: as_of and [machine]")
+        return Rates.model_validate(data.get("machine", {}))
     except (tomllib.TOMLDecodeError, ValidationError) as error:
         raise ValueError(f"{own}: {error}") from error

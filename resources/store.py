@@ -229,10 +229,15 @@ class Store:
         return _read(self.quarantine_dir / key / "reason.json", Quarantine)
 
     def release(self, key: str) -> None:
-        """Take a media out of quarantine: its file was accepted after all."""
-        (self.quarantine_dir / key / "reason.json").unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # a refused file that is kept there stays
-            (self.quarantine_dir / key).rmdir()
+        """Take a media out of quarantine: a file of it was accepted after all.
+
+        A refused file that is kept there stays, with the reason beside it in ``resolved.json``.
+        """
+        folder = self.quarantine_dir / key
+        with contextlib.suppress(FileNotFoundError):
+            (folder / "reason.json").rename(folder / "resolved.json")
+            if not any(path.name != "resolved.json" for path in folder.iterdir()):
+                shutil.rmtree(folder)
 
 
 def describe_files(folder: Path) -> tuple[FileRef, ...]:

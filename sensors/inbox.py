@@ -23,6 +23,7 @@ from typing import Any
 
 import dagster as dg
 
+from av_pipelines.dagster_assets import BATCH, QUIET
 from av_pipelines.intake.claim import register
 from av_pipelines.maker import Studio
 from av_pipelines.settings import Recipe, Settings, SettingsError, read_sidecar, sidecar_of
@@ -72,7 +73,6 @@ class Desk:
 
 def open_desk() -> Desk:
     """Open the studio of the environment; touches nothing on disk."""
-    from av_pipelines.dagster_assets import BATCH
     from av_pipelines.makers import SETTINGS, assets_of, open_studio
 
     return Desk(open_studio(), SETTINGS, assets_of, BATCH)
@@ -304,6 +304,7 @@ class _Tick:
                 "recipe": recipe,
                 _FILES_TAG: " ".join(file.mark for file in files),
             },
+            run_config=QUIET,
             asset_selection=[dg.AssetKey(asset) for asset in self._assets[recipe]],
         )
 

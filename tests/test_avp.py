@@ -150,7 +150,7 @@ def test_a_file_that_is_not_media_is_quarantined_and_the_others_are_done(home: P
     assert good["state"] == "done"
     assert (home / "notes.mp3").exists()  # what a user names stays where it is
     told = avp("run", home / "notes.mp3", "--store", home / "studio").stdout
-    command = told.split("look: ")[1].splitlines()[0].replace("python ", f"{sys.executable} ", 1)
+    command = told.split("look: ")[1].splitlines()[0]
     again = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=ROOT)
     assert again.returncode == 3
     assert "not" in again.stderr + again.stdout
@@ -168,10 +168,12 @@ def test_a_file_that_is_not_media_is_quarantined_and_the_others_are_done(home: P
         ),
         (
             ["run", SHIPPED, "--set", "master.loud=1"],
-            "unknown setting master.loud; allowed: ceiling",
+            "unknown setting master.loud; allowed: ",
         ),
         (["run", SHIPPED, "--colour"], "--colour"),
-        (["sql", "select * from nothing"], "nothing"),
+        (["sql", "select 1"], "there is no store"),
+        (["report"], "there is no store"),
+        (["run", SHIPPED, "--store", SHIPPED], "cannot be written to"),
         (["fly"], "fly"),
     ],
 )
@@ -211,3 +213,25 @@ def test_ctrl_c_stops_soon_says_so_and_the_same_command_goes_on(tmp_path: Path) 
     answer = avp_json("run", SHIPPED, "--store", tmp_path)
     assert answer["media"][0]["state"] == "done"
     assert artifacts(answer)["source"]["reused"]
+
+
+def test_a_folder_is_taken_without_what_is_no_media_and_a_bad_sidecar_costs_only_its_file(
+    home: Path,
+) -> None:
+    album = home / "album"
+    album.mkdir()
+    for name in ("one.opus", "two.opus"):
+        shutil.copy(SHIPPED, album / name)
+    (album / "cover.jpg").write_text("a picture")
+    (album / "passwd").symlink_to("/etc/passwd")
+    (album / "two.opus.toml").write_text("[master]\nloudness = 3\n")
+    arguments = ["run", album, "--assets", "audio", "--store", home / "studio"]
+    one, two = avp_json(*arguments, code=3)["media"]
+    assert (Path(one["path"]).name, one["state"]) == ("one.opus", "done")
+    assert (Path(two["path"]).name, two["state"]) == ("two.opus", "partial")
+    assert "two.opus.toml: unknown setting master.loudness" in two["reason"]
+
+
+def test_a_catalog_question_in_a_pipe_gives_plain_lines(home: Path) -> None:
+    done = avp("sql", "select 1 as one, 0.1 + 0.2 as sum", "--store", home / "studio")
+    assert done.stdout == "one\tsum\n1\t0.3\n"

@@ -153,6 +153,12 @@ def test_a_refused_file_goes_to_quarantine_and_is_not_tried_again_until_it_chang
     drop(studio, copied, "healthy")
     assert events(make(studio, toys.source, key)) == ["made"]
     assert studio.store.quarantined(key) is None
+    assert not (studio.store.quarantine_dir / key).exists()
+
+    key = drop(studio, dropped, "healthy", claim="move")
+    assert events(make(studio, toys.source, key)) == ["reused"]
+    assert studio.store.quarantined(key) is None
+    assert kept.with_name("resolved.json").exists()  # says what the file beside it was
 
 
 def test_a_moved_file_leaves_the_inbox_only_when_it_is_published(
@@ -223,6 +229,16 @@ def test_progress_and_outcomes_reach_an_observer(
     with observed(Listener()):
         make_both(studio, toys, key)
     assert heard == [("source", "made"), ("shout", 0.5), ("shout", "made")]
+
+
+def test_wrong_prices_stop_no_work(
+    studio: Studio, toys: Toys, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (studio.store.root / "rates.toml").write_text("[cpu]\nusd_per_hour = 1\n")
+    key = drop(studio, tmp_path / "in" / "a.txt", "hello")
+    (outcome,) = make(studio, toys.source, key)
+    assert (outcome.event, outcome.cost.usd) == ("made", None)
+    assert "rates.toml: unknown ['cpu']; allowed: as_of and [machine]" in caplog.text
 
 
 def test_work_is_priced_when_there_is_a_price(studio: Studio, toys: Toys, tmp_path: Path) -> None:

@@ -64,6 +64,14 @@ def test_assignments_read_values_as_toml_and_else_as_text() -> None:
     assert parse_assignments(given, ASSETS) == {"shout": {"ending": "?!", "threads": 4}}
 
 
+def test_an_assignment_takes_a_list_with_commas() -> None:
+    class Lists(ShoutSettings):
+        formats: tuple[str, ...] = ()
+
+    given = parse_assignments(["shout.formats=mp3, wav"], {"shout": Lists})
+    assert given == {"shout": {"formats": ["mp3", "wav"]}}
+
+
 @pytest.mark.parametrize(
     "text", ["shout", "shout.threads", "threads=4", "shot.threads=4", "shout.x=1"]
 )

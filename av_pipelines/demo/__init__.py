@@ -38,7 +38,7 @@ def tell(studio: Studio, results: Sequence[FileResult]) -> Iterator[str]:
         artifacts = {o.asset: o.artifact for o in result.outcomes if o.artifact}
         if "transcript" in artifacts:
             said = artifacts["transcript"].file("transcript.txt").read_text("utf-8").strip()
-            yield f"  said:   {said[:300]}{'…' if len(said) > 300 else ''}"
+            yield f"  said:   {said[:300] or '(no speech)'}{'…' if len(said) > 300 else ''}"
         if "audio" in artifacts and "master" in artifacts:
             before = artifacts["audio"].manifest.facts.get("integrated_lufs")
             after = artifacts["master"].manifest.facts.get("integrated_lufs")

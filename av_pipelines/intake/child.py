@@ -124,7 +124,7 @@ def prepare() -> None:
 
 def reproduce_command(path: Path, source: SourceSettings, audio: AudioSettings) -> str:
     """Give the command that shows by hand what ``read_media`` says of a file."""
-    words = ["python", "-m", "av_pipelines.intake"]
+    words = [sys.executable, "-m", "av_pipelines.intake"]
     for settings in (source, audio):
         for name, value in settings.model_dump(exclude_defaults=True).items():
             words += [option_name(settings, name), str(value)]
