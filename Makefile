@@ -20,7 +20,7 @@ check: $(VENV)/.dev          ## format, lint, types
 	$(BIN)/ruff check .
 	$(BIN)/basedpyright
 
-bench: $(VENV)/.dev          ## side-by-side measurements against peers
+bench: $(VENV)/.bench        ## side-by-side measurements against peers
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 setup: $(VENV)/.dev
@@ -37,6 +37,10 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install -q -c constraints.txt -e '.[offline]'
 	@touch $@
 
+$(VENV)/.bench: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install -q -c constraints.txt -e '.[offline,dev,effects,bench]'
+	@touch $@ $(VENV)/.dev $(VENV)/.demo
+
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) install -q -c constraints.txt -e '.[offline,dev]'
+	$(PIP) install -q -c constraints.txt -e '.[offline,dev,effects]'
 	@touch $@ $(VENV)/.demo

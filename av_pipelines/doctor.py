@@ -99,9 +99,8 @@ def _prices(studio: Studio) -> str:
 
     rates = load_rates(studio.store.root)
     if rates.cpu_hour_usd is None:
-        return (
-            f"not set: costs are unpriced; fill in {studio.store.root / 'rates.toml'} to see money"
-        )
+        own = studio.store.root / "rates.toml"
+        return f"not set: costs are unpriced; README, Prices, says what to write in {own}"
     return f"{rates.cpu_hour_usd} USD a core hour"
 
 

@@ -13,13 +13,17 @@ from av_pipelines.masters.settings import MasterSettings
 
 def _make(job: Job) -> dict[str, Made]:
     from av_pipelines.masters.master import master
+    from av_pipelines.masters.tags import read_cover
 
-    audio, folder = job.inputs["audio"], job.out["master"]
+    audio, source, folder = job.inputs["audio"], job.inputs["source"], job.out["master"]
+    probe = json.loads(source.file("probe.json").read_text("utf-8"))
     result = master(
         audio.first("audio.flac", "audio.w64"),
         folder,
         job.settings["master"],
         loudness=json.loads(audio.file("loudness.json").read_text("utf-8")),
+        tags=probe.get("tags", {}),
+        cover=read_cover(source.file(source.manifest.facts["file"])),
         progress=job.progress,
     )
     return {
@@ -53,8 +57,8 @@ MASTERS = Maker(
             description="The sound at a target loudness under a true-peak ceiling, to deliver.",
             group="audio",
             settings=MasterSettings,
-            code_version="1",
-            inputs=("audio",),
+            code_version="2",
+            inputs=("audio", "source"),
             kinds=frozenset({"flac", "mp3"}),
             verify=_verify,
         ),

@@ -6,6 +6,7 @@ gets it. Not here: which gain to start from (``levelling``), the table of format
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,13 +17,17 @@ from av_pipelines.masters.chain import Dither, Gain, Processor, Programme, run, 
 from av_pipelines.masters.formats import Encoding, Format
 from av_pipelines.masters.levelling import TOLERANCE_LU, Level, Search, times
 from av_pipelines.masters.limiter import Reduction, TruePeakLimiter
+from av_pipelines.masters.mp3 import Mp3Writer
 from av_pipelines.masters.settings import MasterSettings
-from av_pipelines.masters.tags import write_replay_gain
+from av_pipelines.masters.sketch import Sketch
+from av_pipelines.masters.tags import Cover, write_replay_gain, write_tags
 from av_pipelines.media.audio import AudioWriter
 from av_pipelines.media.loudness import Loudness, measure_blocks
 
 _ENCODINGS = 4  # at most, of one file
 _SPARE_DB = 0.2  # taken off beyond what the last try was too much
+# The highest peak of a whole programme is higher than that of its loudest pieces, by about this.
+_REHEARSAL_SPARE_DB = 0.6
 
 
 @dataclass(frozen=True)
@@ -72,13 +77,16 @@ def deliver(
     level: Level,
     settings: MasterSettings,
     *,
+    sketch: Sketch,
     tags: Mapping[str, str],
+    cover: Cover | None,
     samples: float,
     progress: Callable[[float], None],
 ) -> Delivered:
     """Write one file of the master, and make sure of what it sounds like.
 
-    A lossy codec changes loudness and lifts peaks. So the file is decoded again and measured. Where
+    A lossy codec changes loudness and lifts peaks. For long programmes it is tried on the loudest
+    pieces first, and fed accordingly. The file is decoded again and measured as a whole. Where
     it exceeds the ceiling, the limiter's ceiling for this file is lowered by the excess; where it
     is more than 0.1 LU off the target, the loudness fed to the codec is corrected; and it is
     encoded again. If three encodings do not do, the fourth is the third turned down by the excess.
@@ -90,24 +98,30 @@ def deliver(
         kind: the format.
         level: gain and target.
         settings: ceiling, limiter, bit rates.
+        sketch: pieces of the same programme.
         tags: container metadata, such as ``{"title": "…"}``.
+        cover: picture, or None.
         samples: length of the programme as far as known, for ``progress``.
         progress: is told which part is done, 0 to 1.
     """
     encoding = kind.encoding(settings, programme.channels)
     path = out / kind.file_name
     actions: list[str] = []
-    feeding = _Feeding(programme, level, settings)
-    feed = feeding.first(settings.ceiling_dbtp - kind.headroom_db)
+    ceiling = settings.ceiling_for(lossless=kind.lossless)
+    feeding = _Feeding(programme, level, settings, sketch)
+    if sketch.loudest and not kind.lossless:
+        feed = _rehearsed(sketch.loudest, path, kind, encoding, feeding, ceiling)
+    else:
+        feed = feeding.first(ceiling - kind.headroom_db)
     encodings = 0
     while True:
         done = 1 - 0.5**encodings
         blocks, limiter = limited(programme, feed.gain_db, feed.ceiling_dbtp, settings)
         told = watched(blocks, samples, _part(progress, done, 0.45 * (1 - done)))
-        _encode(told, path, kind, encoding, programme, tags)
+        _encode(told, path, kind, encoding, programme)
         loudness = measure(Programme.of(path))
         encodings += 1
-        over = loudness.true_peak_dbtp - settings.ceiling_dbtp
+        over = loudness.true_peak_dbtp - ceiling
         off = feeding.off(loudness)
         if (over <= 0 and abs(off) <= TOLERANCE_LU) or encodings == _ENCODINGS:
             break
@@ -126,14 +140,15 @@ def deliver(
     if over > 0:
         actions.append(
             f"{path.name}: peaks at {loudness.true_peak_dbtp:.2f} dBTP, above the ceiling of "
-            f"{settings.ceiling_dbtp:g} dBTP, after encoding it {times(encodings)}."
+            f"{ceiling:g} dBTP, after encoding it {times(encodings)}."
         )
     if abs(off) > TOLERANCE_LU:
         actions.append(
             f"{path.name}: has {loudness.integrated_lufs:.2f} LUFS, {abs(off):.2f} LU "
             f"{'under' if off > 0 else 'over'} the target, after encoding it {times(encodings)}."
         )
-    write_replay_gain(path, kind.replay_gain, loudness)
+    write_tags(path, kind.tags, tags, cover)
+    write_replay_gain(path, kind.tags, loudness)
     progress(1.0)
     return Delivered(
         name=path.name,
@@ -177,6 +192,7 @@ class _Feeding:
     programme: Programme
     level: Level
     settings: MasterSettings
+    sketch: Sketch
 
     def first(self, ceiling_dbtp: float) -> _Feed:
         """Return what to try first."""
@@ -186,6 +202,12 @@ class _Feeding:
         """Return how much louder a file ought to be, in LU; 0 where there is no target."""
         target = self.level.target_lufs
         return 0.0 if target is None else target - loudness.integrated_lufs
+
+    def corrected(self, feed: _Feed, ceiling: float, shift: float) -> _Feed:
+        """Return a feed for a codec that changes the loudness by ``shift``."""
+        if feed.aim_lufs is None:
+            return self._fed(ceiling, None, feed.gain_db)
+        return self._fed(ceiling, feed.aim_lufs - shift, feed.gain_db - shift)
 
     def next(self, feed: _Feed, over: float, off: float) -> _Feed:
         """Correct a feed whose file was over the ceiling and off the target by that much."""
@@ -198,14 +220,56 @@ class _Feeding:
         level = self.level
         if aim is None or (ceiling, aim) == (self.settings.ceiling_dbtp, level.target_lufs):
             return _Feed(level.gain_db, ceiling, aim)
+        limited_from = min(ceiling, self.settings.ceiling_dbtp)
+        if level.true_peak_dbtp + max(near_db, level.gain_db) <= limited_from:
+            return _Feed(near_db, ceiling, aim)  # nothing is limited
+        # How loud the pieces are after the gain that is known to give the target, and from there
+        # to the loudness wanted under the other ceiling.
+        spread, settings = self.sketch.spread, self.settings
+        found = measure(spread)
+        known = loudness_after(spread, level.gain_db, settings.ceiling_dbtp, settings)
         search = Search(
-            level.integrated_lufs,
-            level.true_peak_dbtp,
+            found.integrated_lufs,
+            found.true_peak_dbtp,
             ceiling,
-            lambda gain: loudness_after(self.programme, gain, ceiling, self.settings),
+            lambda gain: loudness_after(spread, gain, ceiling, settings),
         )
-        _, gain, _ = search.run(aim, start_db=near_db)
+        wanted = known + aim - (level.target_lufs if level.target_lufs is not None else aim)
+        _, gain, _ = search.run(wanted, start_db=near_db)
         return _Feed(gain, ceiling, aim)
+
+
+def _rehearsed(
+    pieces: Programme,
+    path: Path,
+    kind: Format,
+    encoding: Encoding,
+    feeding: _Feeding,
+    ceiling: float,
+) -> _Feed:
+    """Encode a few pieces, and return what to feed so that the whole comes out right at once."""
+    level = feeding.level
+    feed = _Feed(level.gain_db, ceiling - kind.headroom_db, level.target_lufs)
+    trial = path.with_name(f"{path.stem}.trial{path.suffix}")
+    fed = []
+
+    def blocks() -> Iterator[np.ndarray]:
+        for block in limited(pieces, feed.gain_db, feed.ceiling_dbtp, feeding.settings)[0]:
+            fed.append(block)
+            yield block
+
+    try:
+        _encode(blocks(), trial, kind, encoding, pieces)
+        came = measure(Programme.of(trial))
+    finally:
+        trial.unlink(missing_ok=True)
+    went = measure_blocks(fed, pieces.sample_rate, pieces.channels, pieces.layout)
+    lift = came.true_peak_dbtp - went.true_peak_dbtp
+    shift = came.integrated_lufs - went.integrated_lufs
+    if not (math.isfinite(lift) and math.isfinite(shift)):
+        return feed  # silence
+    under = ceiling - max(0.0, lift) - _REHEARSAL_SPARE_DB
+    return feeding.corrected(feed, min(ceiling, under), shift)
 
 
 def _part(progress: Callable[[float], None], start: float, size: float) -> Callable[[float], None]:
@@ -218,21 +282,29 @@ def _encode(
     kind: Format,
     encoding: Encoding,
     programme: Programme,
-    tags: Mapping[str, str],
 ) -> None:
     if encoding.bits == 16:
         blocks = run(blocks, [Dither(encoding.bits)])
-    with AudioWriter(
-        path,
-        encoding.codec,
-        programme.sample_rate,
-        programme.layout,
-        bit_depth=encoding.bits or 24,
-        bit_rate=encoding.bit_rate,
-        options=encoding.options,
-        container_options=kind.container_options,
-        tags=tags,
-    ) as writer:
+    if encoding.codec == "lame":
+        writer = Mp3Writer(
+            path,
+            programme.sample_rate,
+            programme.channels,
+            encoding.bit_rate,
+            encoding.vbr_quality,
+        )
+    else:
+        writer = AudioWriter(
+            path,
+            encoding.codec,
+            programme.sample_rate,
+            programme.layout,
+            bit_depth=encoding.bits or 24,
+            bit_rate=encoding.bit_rate,
+            options=encoding.options,
+            container_options=kind.container_options,
+        )
+    with writer:
         for block in blocks:
             writer.write(block)
 

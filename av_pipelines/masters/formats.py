@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from av_pipelines.masters.settings import FormatName, MasterSettings
+from av_pipelines.masters.tags import TagStyle
 
 MAX_FLAC_CHANNELS = 8
 MAX_FLAC_RATE = 655_350
@@ -29,12 +29,14 @@ class Encoding:
         codec: FFmpeg's name of the encoder.
         bits: of integer samples; None for float samples and lossy codecs.
         bit_rate: in bit/s, for codecs that have one.
+        vbr_quality: of LAME, where there is no bit rate.
         options: of the encoder.
     """
 
     codec: str
     bits: int | None = None
     bit_rate: int | None = None
+    vbr_quality: int = 0
     options: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -49,7 +51,7 @@ class Format:
         rates: sample rates it holds, in Hz, ascending; None: any.
         layouts: FFmpeg's names of the channel layouts it holds; None: any.
         container_options: for FFmpeg's muxer.
-        replay_gain: how its tags say the gain for even loudness; see ``tags``.
+        tags: how it holds title, artist and the gain for even loudness; see ``tags``.
         headroom_db: how far under the ceiling its encoder is fed at first, because decoding raises
             the peaks: about what it takes to encode most music once only.
     """
@@ -60,7 +62,7 @@ class Format:
     rates: tuple[int, ...] | None = None
     layouts: tuple[str, ...] | None = None
     container_options: Mapping[str, str] = field(default_factory=dict)
-    replay_gain: Literal["vorbis", "id3", "mp4", "r128"] | None = None
+    tags: TagStyle | None = None
     headroom_db: float = 0.0
 
     @property
@@ -111,11 +113,17 @@ def _wav(settings: MasterSettings, _channels: int) -> Encoding:
 
 
 def _mp3(settings: MasterSettings, channels: int) -> Encoding:
-    return Encoding("libmp3lame", bit_rate=max(32_000, _share(settings.mp3_kbps, channels)))
+    if settings.mp3_mode == "vbr":
+        return Encoding("lame", vbr_quality=settings.mp3_vbr_quality)
+    return Encoding("lame", bit_rate=max(32_000, _share(settings.mp3_kbps, channels)))
 
 
 def _m4a(settings: MasterSettings, channels: int) -> Encoding:
-    return Encoding("aac", bit_rate=_share(settings.m4a_kbps, channels))
+    # FFmpeg's developers on its encoder (commit fcb681ac): at higher bit rates ``twoloop`` "sounds
+    # worse than the fast coder" and takes much longer.
+    coder = "fast" if settings.m4a_kbps >= _FAST_AAC_KBPS else "twoloop"
+    share = _share(settings.m4a_kbps, channels)
+    return Encoding("aac", bit_rate=share, options={"aac_coder": coder})
 
 
 def _ogg(settings: MasterSettings, _channels: int) -> Encoding:
@@ -124,6 +132,9 @@ def _ogg(settings: MasterSettings, _channels: int) -> Encoding:
     return Encoding(
         "vorbis", options={"strict": "-2", "flags": "+qscale", "global_quality": quality}
     )
+
+
+_FAST_AAC_KBPS = 128  # for two channels
 
 
 def _opus(settings: MasterSettings, channels: int) -> Encoding:
@@ -135,7 +146,7 @@ _MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 _AAC_RATES = (7350, *_MP3_RATES, 64000, 88200, 96000)
 
 FORMATS: Mapping[FormatName, Format] = {
-    "flac": Format(".flac", _flac, lossless=True, replay_gain="vorbis"),
+    "flac": Format(".flac", _flac, lossless=True, tags="vorbis"),
     # RF64 over 4 GiB; its chunks are not what tag editors expect, so there is no ReplayGain.
     "wav": Format(".wav", _wav, lossless=True, container_options={"rf64": "auto"}),
     "mp3": Format(
@@ -143,7 +154,7 @@ FORMATS: Mapping[FormatName, Format] = {
         _mp3,
         rates=_MP3_RATES,
         layouts=("mono", "stereo"),
-        replay_gain="id3",
+        tags="id3",
         headroom_db=0.6,
     ),
     "m4a": Format(
@@ -152,16 +163,16 @@ FORMATS: Mapping[FormatName, Format] = {
         rates=_AAC_RATES,
         layouts=("mono", "stereo", "3.0", "4.0", "5.0", "5.1", "7.1"),
         container_options={"movflags": "+faststart"},
-        replay_gain="mp4",
+        tags="mp4",
         headroom_db=0.7,
     ),
-    "ogg": Format(".ogg", _ogg, layouts=("stereo",), replay_gain="vorbis", headroom_db=0.8),
+    "ogg": Format(".ogg", _ogg, layouts=("stereo",), tags="vorbis", headroom_db=0.8),
     "opus": Format(
         ".opus",
         _opus,
         rates=(48000,),
         layouts=("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1"),
-        replay_gain="r128",
+        tags="r128",
         headroom_db=1.0,
     ),
 }

@@ -23,12 +23,17 @@ from typing import Any, Self
 
 import numpy as np
 
-from av_pipelines.masters.chain import MasterError, Programme
+from av_pipelines.masters.chain import MasterError, Processor, Programme, run
 from av_pipelines.masters.delivery import Delivered, deliver, loudness_after, measure
+from av_pipelines.masters.effects import Effects, describe
 from av_pipelines.masters.formats import FORMATS, MAX_FLAC_CHANNELS, MAX_FLAC_RATE, Format
 from av_pipelines.masters.levelling import Level, find_gain
+from av_pipelines.masters.matching import SpectrumMatch
 from av_pipelines.masters.picture import draw_loudness
 from av_pipelines.masters.settings import FormatName, MasterSettings
+from av_pipelines.masters.sketch import Sketch
+from av_pipelines.masters.tags import Cover
+from av_pipelines.media.audio import AudioWriter
 from av_pipelines.media.loudness import MIN_SAMPLE_RATE, Curve, Loudness
 
 __all__ = ["MasterError", "MasterResult", "master"]
@@ -167,6 +172,7 @@ def master(
     *,
     loudness: Mapping[str, Any] | None = None,
     tags: Mapping[str, str] | None = None,
+    cover: Cover | None = None,
     progress: Callable[[float], None] = lambda _: None,
 ) -> MasterResult:
     """Master an audio file.
@@ -180,6 +186,7 @@ def master(
         settings: what to make.
         loudness: the audio artifact's ``loudness.json``; measured here if None or without curve.
         tags: title, artist and the like, for all formats; FFmpeg's names.
+        cover: front cover for the formats that hold one.
         progress: is told which part is done, 0 to 1, from one thread at a time.
 
     Raises:
@@ -187,6 +194,44 @@ def master(
     """
     programme = Programme.of(audio)
     _refuse_what_no_master_holds(programme)
+    if not (settings.effects.wanted or settings.reference):
+        return _mastered(programme, out, settings, loudness, tags, cover, progress, ())
+    shaped = out / "shaped.w64"
+    try:
+        said = _shape(programme, shaped, settings)
+        source = replace(Programme.of(shaped), layout=programme.layout)
+        return _mastered(source, out, settings, None, tags, cover, progress, said)
+    finally:
+        shaped.unlink(missing_ok=True)
+
+
+def _shape(programme: Programme, path: Path, settings: MasterSettings) -> tuple[str, ...]:
+    """Write the programme after effects and matching; returns what was done."""
+    chain: list[Processor] = []
+    said = []
+    if settings.effects.wanted:
+        chain.append(Effects(programme, settings.effects))
+        said.append(f"Effects: {describe(settings.effects)}.")
+    if settings.reference:
+        chain.append(SpectrumMatch(programme, settings.reference))
+        said.append(f"Tonal balance brought near that of {Path(settings.reference).name}.")
+    with AudioWriter(path, "pcm_f32le", programme.sample_rate, programme.layout) as writer:
+        for block in run(programme.blocks(), chain):
+            writer.write(block)
+    return tuple(said)
+
+
+def _mastered(
+    programme: Programme,
+    out: Path,
+    settings: MasterSettings,
+    loudness: Mapping[str, Any] | None,
+    tags: Mapping[str, str] | None,
+    cover: Cover | None,
+    progress: Callable[[float], None],
+    said: tuple[str, ...],
+) -> MasterResult:
+    audio = programme.path
     before = _Input.given(loudness or {}) or _Input.measured(measure(programme))
     if before.duration_s <= 0:
         raise MasterError(f"{audio}: there are no samples in it; nothing can be made of it")
@@ -200,23 +245,27 @@ def master(
                 f"{length:.2f} s; give less"
             )
         length = min(settings.preview_s, length - settings.preview_start_s)
-    levels = _levels(jobs, programme, before, settings)
+    sketches = _sketches(jobs, before)
+    levels = _levels(jobs, programme, before, settings, sketches)
     told = _Progress(progress)
     levelled = told.part(0.2)
     levelled(1.0)
 
     def make(kind: Format, source: Programme, tell: Callable[[float], None]) -> Delivered:
-        level = levels[source]
+        level, sketch = levels[source], sketches[source]
         if settings.preview_s is not None:
             source = source.excerpt(settings.preview_start_s, settings.preview_s)
             level = replace(level, target_lufs=None)
+            sketch = Sketch(source, None)
         return deliver(
             source,
             out,
             kind,
             level,
             settings,
+            sketch=sketch,
             tags=tags or {},
+            cover=cover,
             samples=length * source.sample_rate,
             progress=tell,
         )
@@ -231,7 +280,7 @@ def master(
             pool.shutdown(cancel_futures=True)
             raise
     main = delivered[0]
-    result = _result(delivered, jobs, levels, before, settings)
+    result = _result(delivered, jobs, levels, before, settings, said)
     _write_json(out / "loudness.json", result, delivered, before, settings)
     draw_loudness(
         out / "loudness.png",
@@ -271,11 +320,18 @@ def _jobs(programme: Programme, settings: MasterSettings) -> list[tuple[Format, 
     return jobs
 
 
+def _sketches(jobs: list[tuple[Format, Programme]], before: _Input) -> dict[Programme, Sketch]:
+    """Read the pieces of each sound that is delivered."""
+    sources = {source for _, source in jobs}
+    return {source: Sketch.of(source, before.curve, before.duration_s) for source in sources}
+
+
 def _levels(
     jobs: list[tuple[Format, Programme]],
     programme: Programme,
     before: _Input,
     settings: MasterSettings,
+    sketches: Mapping[Programme, Sketch],
 ) -> dict[Programme, Level]:
     """Find the gain for each sound that is delivered.
 
@@ -293,11 +349,27 @@ def _levels(
         def after(gain: float, source: Programme = source) -> float:
             return loudness_after(source, gain, settings.ceiling_dbtp, settings)
 
+        estimate = None
+        spread = sketches[source].spread
+        if spread is not source:
+            estimate = _estimate(spread, integrated, settings)
         try:
-            levels[source] = find_gain(integrated, peak, settings, after)
+            levels[source] = find_gain(integrated, peak, settings, after, estimate)
         except MasterError as error:
             raise MasterError(f"{programme.path}: {error}") from None
     return levels
+
+
+def _estimate(
+    spread: Programme, integrated_lufs: float, settings: MasterSettings
+) -> Callable[[float], float]:
+    """Loudness after gain and limiter, from what the limiter takes off the pieces."""
+    own = measure(spread).integrated_lufs
+
+    def after(gain: float) -> float:
+        return integrated_lufs + loudness_after(spread, gain, settings.ceiling_dbtp, settings) - own
+
+    return after
 
 
 def _result(
@@ -306,9 +378,10 @@ def _result(
     levels: Mapping[Programme, Level],
     before: _Input,
     settings: MasterSettings,
+    said: tuple[str, ...],
 ) -> MasterResult:
     main, native = delivered[0], jobs[0][1]
-    actions: list[str] = []
+    actions: list[str] = list(said)
     if settings.preview_s is not None:
         actions.append(
             f"A preview of {main.loudness.duration_s:g} s from {settings.preview_start_s:g} s, "
@@ -330,7 +403,7 @@ def _result(
         if source.mixed:
             actions.append(f"{one.name}: mixed from {native.layout} to {source.layout}.")
         if source != native:
-            actions.extend(f"{one.name}: {said}" for said in levels[source].actions)
+            actions.extend(f"{one.name}: {action}" for action in levels[source].actions)
         actions.extend(one.actions)
     return MasterResult(
         integrated_lufs=main.loudness.integrated_lufs,
@@ -368,6 +441,7 @@ def _write_json(
     found = {
         "target_lufs": settings.target_lufs,
         "ceiling_dbtp": settings.ceiling_dbtp,
+        "lossy_ceiling_dbtp": settings.ceiling_for(lossless=False),
         "gain_db": _level(result.gain_db),
         "limiter": {
             "max_db": _level(result.limiter_max_db),

@@ -6,17 +6,34 @@ Here: the settings and what they allow. Not here: what follows from them (``leve
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import hashlib
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from av_pipelines.masters.effect_settings import EffectSettings
+from av_pipelines.masters.presets import DELIVERIES, PLATFORMS, Delivery, Platform
 from av_pipelines.settings import Settings
 
 FormatName = Literal["flac", "wav", "mp3", "m4a", "ogg", "opus"]
 
+_LOUD_LUFS, _LOUD_LOSSY_DBTP = -14.0, -2.0
+
 
 class MasterSettings(Settings):
     """Settings of the ``master`` asset."""
+
+    platform: Platform | None = None
+    """Where it goes: fills in target and ceiling as that place asks, where they are not set. What
+    each asks for, and as of when: ``masters/presets.py``."""
+
+    delivery: Delivery | None = None
+    """What for: fills in formats and bit rates where they are not set. ``archive``: FLAC and WAV,
+    24 bit. ``streaming``: FLAC, AAC and Opus. ``podcast``: MP3 and AAC at 128 kbit/s. ``small``:
+    Opus and AAC at 64 kbit/s."""
 
     target_lufs: Annotated[float, Field(ge=-70, le=-5)] = -14.0
     """Integrated loudness of the master, in LUFS (ITU-R BS.1770), -70 to -5. Common: -14 for
@@ -24,6 +41,10 @@ class MasterSettings(Settings):
 
     ceiling_dbtp: Annotated[float, Field(ge=-20, le=0)] = -1.0
     """True peak that no delivered file exceeds, in dB relative to full scale, -20 to 0."""
+
+    lossy_ceiling_dbtp: Annotated[float, Field(ge=-20, le=0)] | None = None
+    """True peak that no lossy file exceeds once decoded; none means ``ceiling_dbtp``, but at most
+    -2 for masters louder than -14 LUFS."""
 
     max_limiting_db: Annotated[float, Field(ge=0, le=60)] = 12.0
     """The most the limiter may take off a peak before ``when_too_quiet`` decides, in dB, 0 to
@@ -52,6 +73,12 @@ class MasterSettings(Settings):
     mp3_kbps: Annotated[int, Field(ge=32, le=320)] = 256
     """Bit rate of ``master.mp3`` in stereo, in kbit/s, 32 to 320; mono gets half."""
 
+    mp3_mode: Literal["cbr", "vbr"] = "cbr"
+    """``cbr``: the same bit rate throughout; ``vbr``: as much as each moment needs."""
+
+    mp3_vbr_quality: Annotated[int, Field(ge=0, le=9)] = 0
+    """LAME's quality of a ``vbr`` file, 0 (about 245 kbit/s in stereo) to 9 (about 65)."""
+
     m4a_kbps: Annotated[int, Field(ge=32, le=512)] = 256
     """Bit rate of ``master.m4a`` (AAC-LC) in stereo, in kbit/s, 32 to 512; other channel counts get
     their share."""
@@ -70,3 +97,53 @@ class MasterSettings(Settings):
     preview_start_s: Annotated[float, Field(ge=0)] = 0.0
     """Where a preview starts, in seconds, 0 or more; without effect when ``preview_s`` is not
     set."""
+
+    effects: EffectSettings = EffectSettings()
+    """Effects before loudness and limiting; needs the extra ``effects``."""
+
+    reference: str | None = None
+    """Absolute path of an audio file whose tonal balance the master is to have; none leaves it as
+    it is."""
+
+    album_lufs: Annotated[float, Field(ge=-70, le=20)] | None = None
+    """Loudness of the whole album this is a track of, in LUFS: all its tracks then get the one gain
+    that brings the album to the target, so that soft songs stay soft."""
+
+    album_true_peak_dbtp: Annotated[float, Field(ge=-100, le=60)] | None = None
+    """Highest true peak of that album; needed with ``album_lufs``."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _filled_in(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        platform: Any = given.get("platform")
+        delivery = given.get("delivery")
+        levels = PLATFORMS[platform].settings() if platform in get_args(Platform) else {}
+        formats = DELIVERIES.get(delivery, {}) if isinstance(delivery, str) else {}
+        return {**levels, **formats, **given}
+
+    @model_validator(mode="after")
+    def _whole(self) -> MasterSettings:
+        if (self.album_lufs is None) != (self.album_true_peak_dbtp is None):
+            raise ValueError("album_lufs and album_true_peak_dbtp go together: give both or none")
+        if self.reference is not None and not Path(self.reference).is_absolute():
+            raise ValueError(f"reference must be an absolute path, not {self.reference!r}")
+        return self
+
+    def ceiling_for(self, *, lossless: bool) -> float:
+        """Return the true peak that a decoded file may have."""
+        if lossless:
+            return self.ceiling_dbtp
+        if self.lossy_ceiling_dbtp is not None:
+            return min(self.lossy_ceiling_dbtp, self.ceiling_dbtp)
+        loud = self.target_lufs > _LOUD_LUFS
+        return min(self.ceiling_dbtp, _LOUD_LOSSY_DBTP if loud else math.inf)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what the version depends on: the bytes of the reference too, not its name."""
+        found = super().identity()
+        if self.reference is not None and Path(self.reference).is_file():
+            with Path(self.reference).open("rb") as file:
+                found["reference"] = hashlib.file_digest(file, "sha256").hexdigest()
+        return found

@@ -57,3 +57,8 @@ def test_wav_comes_in_three_depths():
         FORMATS["wav"].encoding(MasterSettings(wav_bits=bits), 2).codec for bits in (16, 24, 32)
     ]
     assert codecs == ["pcm_s16le", "pcm_s24le", "pcm_f32le"]
+
+
+def test_a_variable_bit_rate_has_a_quality_instead():
+    encoding = FORMATS["mp3"].encoding(MasterSettings(mp3_mode="vbr", mp3_vbr_quality=2), 2)
+    assert (encoding.bit_rate, encoding.vbr_quality) == (None, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from pathlib import Path
@@ -16,6 +17,7 @@ from PIL import Image
 
 from av_pipelines.masters.master import MasterError, MasterResult, master
 from av_pipelines.masters.settings import MasterSettings
+from av_pipelines.masters.tags import Cover, read_cover
 from av_pipelines.media.audio import probe_audio
 from av_pipelines.media.loudness import measure_blocks
 
@@ -26,11 +28,15 @@ LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
 def make(tmp_path: Path):
     """Master a file into ``tmp_path / "out"``; only ``master.flac`` unless told."""
 
-    def run(audio: Path, *, loudness=None, tags=None, progress=lambda _: None, **given: Any):
+    def run(
+        audio: Path, *, loudness=None, tags=None, cover=None, progress=lambda _: None, **given: Any
+    ):
         out = tmp_path / "out"
         out.mkdir(exist_ok=True)
         chosen = MasterSettings(**{"formats": (), **given})
-        return out, master(audio, out, chosen, loudness=loudness, tags=tags, progress=progress)
+        return out, master(
+            audio, out, chosen, loudness=loudness, tags=tags, cover=cover, progress=progress
+        )
 
     return run
 
@@ -174,6 +180,25 @@ def test_tags_are_kept_and_say_the_gain_for_even_loudness(make, write, music):
     assert [float(g.removesuffix(" dB")) for g in gains] == pytest.approx([-4] * 4, abs=0.11)
     assert int(opus["r128_track_gain"][0]) == pytest.approx(-9 * 256, abs=28)
     assert 0.5 < float(flac["replaygain_track_peak"][0]) <= 10 ** (-1 / 20)
+
+
+def test_the_cover_is_kept(make, write, music, tmp_path):
+    data = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(data, "PNG")
+    names = ("mp3", "m4a", "ogg", "opus")
+    out, _ = make(write(music(seconds=1.0)), formats=names, cover=Cover(data.getvalue()))
+    for name in ("flac", *names):
+        assert read_cover(out / f"master.{name}") == Cover(data.getvalue()), name
+
+
+def test_a_long_programme_is_tried_in_pieces_and_encoded_once(make, write, read, music):
+    samples = np.tile(music(seconds=13.0), (1, 10)).astype(np.float32)
+    samples *= np.linspace(0.3, 1.0, samples.shape[1], dtype=np.float32)
+    out, result = make(write(samples), formats=("mp3", "m4a"), target_lufs=-15)
+    for name, file in delivered(out)["files"].items():
+        assert file["encodings"] == 1, (name, result.actions)
+        assert file["true_peak_dbtp"] <= -1
+        assert file["integrated_lufs"] == pytest.approx(-15, abs=0.1)
 
 
 def test_loudness_json_says_what_was_done(make, write, music):
