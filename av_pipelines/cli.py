@@ -14,6 +14,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -111,6 +112,10 @@ def run(
         list[str] | None,
         Parameter(name="--set", help="A setting: asset.key=value. May be repeated.", negative=""),
     ] = None,
+    album: Annotated[
+        bool,
+        Parameter(help="Master all files with one gain, as tracks of an album.", negative=""),
+    ] = False,
     claim: Annotated[
         str,
         Parameter(help="How bytes get into the store: copy, move, link or reference."),
@@ -119,7 +124,7 @@ def run(
     json: Json = False,
 ) -> int:
     """Take files through everything: intake, transcript, master and what else the recipe says."""
-    from av_pipelines.launch import expand, run_files
+    from av_pipelines.launch import album_settings, expand, run_files
     from av_pipelines.makers import PRODUCTS, SETTINGS, open_studio
     from av_pipelines.settings import parse_assignments
 
@@ -138,15 +143,11 @@ def run(
     overrides = parse_assignments(set_ or [], SETTINGS)
     studio = _writable(open_studio(store))
     with _progress(len(files), quiet=json) as listener:
-        results = run_files(
-            studio,
-            files,
-            recipe=recipe,
-            assets=only,
-            overrides=overrides,
-            claim=claim,
-            listener=listener,
-        )
+        take = partial(run_files, studio, files, recipe=recipe, claim=claim, listener=listener)
+        if album:
+            tracks = take(assets=["audio"], overrides=overrides)
+            overrides.setdefault("master", {}).update(album_settings(tracks))
+        results = take(assets=only, overrides=overrides)
     if json:
         _print_json({"media": [result.to_json() for result in results]})
     else:

@@ -172,6 +172,22 @@ def expand(paths: Iterable[Path]) -> list[Path]:
     return list(dict.fromkeys(files))
 
 
+def album_settings(tracks: Sequence[FileResult]) -> dict[str, float]:
+    """Return the settings of ``master`` that give all tracks one gain, from their ``audio``.
+
+    Raises:
+        ValueError: not one of the tracks has sound.
+    """
+    from av_pipelines.masters.album import album_loudness
+
+    sounds = [o.artifact for t in tracks for o in t.outcomes if o.asset == "audio" and o.artifact]
+    album = album_loudness([sound.first("audio.flac", "audio.w64") for sound in sounds])
+    return {
+        "album_lufs": round(album.integrated_lufs, 4),
+        "album_true_peak_dbtp": round(album.true_peak_dbtp, 4),
+    }
+
+
 def _was_interrupted(result: dg.JobExecutionResult) -> bool:
     """Whether the run ended by Ctrl-C: Dagster takes the signal, ends the run and goes on."""
     import dagster as dg

@@ -235,3 +235,21 @@ def test_a_folder_is_taken_without_what_is_no_media_and_a_bad_sidecar_costs_only
 def test_a_catalog_question_in_a_pipe_gives_plain_lines(home: Path) -> None:
     done = avp("sql", "select 1 as one, 0.1 + 0.2 as sum", "--store", home / "studio")
     assert done.stdout == "one\tsum\n1\t0.3\n"
+
+
+def test_tracks_of_an_album_get_one_gain(home: Path) -> None:
+    from av_pipelines.media.audio import AudioWriter, read_blocks
+
+    tracks = home / "tracks"
+    tracks.mkdir()
+    for name, gain in (("loud", 1.0), ("soft", 0.25)):
+        with AudioWriter(tracks / f"{name}.wav", "pcm_s24le", 48_000, "mono") as writer:
+            for block in read_blocks(SHIPPED, duration_s=4.0):
+                writer.write(block * gain)
+    formats = ["--set", "master.formats=flac", "--assets", "master"]
+    answer = avp_json("run", tracks, "--album", *formats, "--store", home / "studio")
+    loud, soft = (
+        {a["asset"]: a["facts"] for a in media["artifacts"]}["master"] for media in answer["media"]
+    )
+    assert loud["gain_db"] == pytest.approx(soft["gain_db"], abs=0.01)
+    assert loud["integrated_lufs"] - soft["integrated_lufs"] == pytest.approx(12.04, abs=0.3)

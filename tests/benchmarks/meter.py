@@ -4,6 +4,9 @@ Every contestant decodes the same FLAC file itself. FFmpeg and this meter give i
 and short-term loudness, range and true peak; pyloudnorm gives the integrated loudness only.
 """
 
+# The peers come with the extra `bench`, which `make check` does without.
+# pyright: reportMissingImports=false
+
 from __future__ import annotations
 
 import sys
