@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+import pytest
 
 from av_pipelines.demo import CLIP
 from av_pipelines.media.audio import AudioWriter, read_blocks
@@ -68,6 +69,7 @@ def check_whole(store: Path) -> int:
     return seen
 
 
+@pytest.mark.timeout(900)  # twenty runs, on a machine that may be busy
 def test_a_killed_run_leaves_nothing_half_made_and_the_next_one_finishes(tmp_path: Path) -> None:
     chance = random.Random(SEED)
     store, clips = tmp_path / "studio", make_clips(tmp_path, KILLS)
