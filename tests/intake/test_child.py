@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -395,8 +396,17 @@ def test_the_command_prints_the_probe_of_a_good_file(make: Any, tmp_path: Path) 
 def test_the_command_shows_a_refusal_again(make: Any) -> None:
     path = make.wav("-strange name;.wav", says_rate=0)
     shown = reproduce_command(path, SourceSettings(min_complete=0.5), AudioSettings(stream=1))
-    assert shown.startswith("python -m av_pipelines.intake --min-complete 0.5 --audio-stream 1 -- ")
-    done = run("--", str(path))
+    program, *words = shlex.split(shown)
+    assert program == sys.executable
+    assert words[:6] == [
+        "-m",
+        "av_pipelines.intake",
+        "--min-complete",
+        "0.5",
+        "--audio-stream",
+        "1",
+    ]
+    done = run(*words[2:])
     assert done.returncode == 3
     assert "Invalid sample rate: 0" in done.stderr
     assert done.stdout == ""
