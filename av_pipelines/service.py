@@ -75,7 +75,7 @@ def _end_with_parent(name: str) -> None:
     while os.read(0, 1):
         pass
     if name == CODE:
-        # It would wait for the runs that it started, and a run that is interrupted tries again.
+        # It would wait for the runs that it started.
         # Killed, a run leaves nothing half-made; the next start finds it dead and repeats it.
         os.killpg(0, signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGTERM)
