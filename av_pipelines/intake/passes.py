@@ -7,11 +7,13 @@ here: opening (``containers``), counting (``tally``), judging (``verdict``), and
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import av.logging
 from av.audio.codeccontext import AudioCodecContext
 from av.error import BlockingIOError as DecoderFull
 from av.error import FFmpegError
@@ -177,18 +179,19 @@ class _Pass:
                     # PyAV ends with an empty packet per stream, which is not in the file.
                     if packet.size or packet.dts is not None or packet.pts is not None:
                         yield packet
-                return
+                break
             except MemoryError:
                 raise
             except IndexError:
                 # PyAV knows only the streams that were there at the beginning, leaves the packets
-                # of others out, and trips over them when it comes to the end.
-                self.reading.note(None, "a stream that begins in mid-file is left out")
-                return
+                # of others out, and may trip over them when it comes to the end.
+                break
             except FFmpegError as error:
                 failures += 1
                 ends = [t.end_s for t in self.tallies if t.end_s is not None]
                 self.reading.note(max(ends, default=None), _words(error))
+        if _streams_now(self.container) > len(self.container.streams):
+            self.reading.note(None, "a stream that begins in mid-file is left out")
 
     def _report(self) -> None:
         now = time.monotonic()
@@ -198,6 +201,16 @@ class _Pass:
             at = os.lseek(self.fd, 0, os.SEEK_CUR)
             self.share = max(self.share, min(at / max(self.media.size, 1), 1.0))
             self.progress(self.share)
+
+
+def _streams_now(container: InputContainer) -> int:
+    """How many streams FFmpeg has seen by now: PyAV's own list is that of the beginning."""
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.INFO)  # the dump is a log message
+    try:
+        return len(re.findall(r"^  Stream #0:", container.dumps_format(), re.MULTILINE))
+    finally:
+        av.logging.set_level(level)
 
 
 class _Decoder:
