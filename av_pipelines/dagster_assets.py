@@ -50,7 +50,8 @@ class StudioResource(dg.ConfigurableResource):
 
 def media_asset(maker: Maker) -> dg.AssetsDefinition:
     """Return the Dagster asset (or assets, made in one go) of a maker, partitioned by media."""
-    names = [product.name for product in maker.products]
+    products = {product.name: product for product in maker.products}
+    names = list(products)
 
     @dg.multi_asset(
         name=maker.name,
@@ -79,7 +80,7 @@ def media_asset(maker: Maker) -> dg.AssetsDefinition:
                 run_id=context.run.run_id,
             )
             for outcome in done:
-                _report(context, outcome)
+                _report(context, outcome, products[outcome.asset])
             outcomes += done
         failed = [outcome for outcome in outcomes if not outcome.ok]
         if any(o.retryable for o in failed) and context.retry_number < _MAX_RETRIES:
@@ -97,7 +98,7 @@ def media_asset(maker: Maker) -> dg.AssetsDefinition:
 def _spec(product: Product) -> dg.AssetSpec:
     return dg.AssetSpec(
         product.name,
-        deps=list(product.inputs),
+        deps=[*product.inputs, *product.optional_inputs],
         description=product.description,
         group_name=product.group,
         code_version=product.code_version,
@@ -123,7 +124,7 @@ def _again(retry: int, failed: Sequence[Outcome]) -> dg.RetryRequested:
 # ---------------------------------------------------------------------- events
 
 
-def _report(context: dg.AssetExecutionContext, outcome: Outcome) -> None:
+def _report(context: dg.AssetExecutionContext, outcome: Outcome, product: Product) -> None:
     artifact = outcome.artifact
     if artifact is None:
         line = f"{outcome.key}: {outcome.asset} {outcome.event}: {outcome.reason}"
@@ -138,6 +139,7 @@ def _report(context: dg.AssetExecutionContext, outcome: Outcome) -> None:
             tags={
                 "dagster/data_version": manifest.version,
                 "dagster/code_version": manifest.code_version,
+                **_unused(product, manifest.inputs),
                 **_provenance(context.instance, manifest.inputs, outcome.key),
             },
         )
@@ -163,6 +165,13 @@ def _provenance(
         pointer = str(records[0].storage_id) if records else "NULL"
         tags[f"dagster/input_event_pointer/{ref.asset}"] = pointer
     return tags
+
+
+def _unused(product: Product, used: Sequence[InputRef]) -> dict[str, str]:
+    """The same tags of optional inputs that were not used: Dagster takes them as unchanged."""
+    names = set(product.optional_inputs) - {ref.asset for ref in used}
+    tags = ("input_data_version", "input_event_pointer")
+    return {f"dagster/{tag}/{name}": "NULL" for name in sorted(names) for tag in tags}
 
 
 def metadata_of(artifact: Artifact, outcome: Outcome) -> dict[str, Any]:

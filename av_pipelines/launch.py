@@ -251,7 +251,7 @@ def run_files(
     from av_pipelines.maker import observed
     from partitions.media import contiguous_ranges, media_partitions, range_tags
 
-    wanted = assets_of(studio.recipes.get(recipe), assets)
+    wanted = assets_of(studio.recipes.get(recipe), assets, overrides)
     studio.store.sweep()
     results = {key: FileResult(path, key) for path in files for key in [media_key(path)]}
     ready: list[str] = []

@@ -26,7 +26,7 @@ from av_pipelines.settings import (
     Settings,
     SettingsError,
     Values,
-    sidecar_of,
+    sidecars_of,
 )
 from resources.ledger import Entry, Event, Ledger
 from resources.manifest import InputRef, Manifest, MediaRecord, ModelRef, Quarantine
@@ -96,6 +96,9 @@ class Product:
     settings: type[Settings]
     code_version: str
     inputs: tuple[str, ...] = ()
+    optional_inputs: Mapping[str, Callable[[Any], bool]] = field(default_factory=dict)
+    """Input → whether its settings ask for it. It is used if it is there; the asset is made
+    without it otherwise, and is out of date once it comes."""
     kinds: frozenset[str] = frozenset()
     applies: Callable[[Mapping[str, Artifact]], str | None] = lambda inputs: None
     """Given the inputs: None, or why the asset does not apply to this file."""
@@ -344,11 +347,20 @@ class _Making:
         for name in product.inputs:
             version = plans[name].version if name in plans else self._current(name).version
             inputs[name] = InputRef(asset=name, partition=self.key, version=version)
+        for name, wanted in product.optional_inputs.items():
+            if wanted(settings) and (version := self._version_at_hand(name)):
+                inputs[name] = InputRef(asset=name, partition=self.key, version=version)
         if product.name in given:
             return _Plan(product, settings, given[product.name], inputs, None)
         choice = self.maker.choose(settings) if self.maker.choose else None
         version = version_of(product, settings, choice, inputs.values())
         return _Plan(product, settings, version, inputs, choice)
+
+    def _version_at_hand(self, asset: str) -> str | None:
+        try:
+            return self._current(asset).version
+        except _Missing:
+            return None
 
     def _current(self, asset: str) -> Artifact:
         """The current artifact of another asset, if it was made from what is current too."""
@@ -469,7 +481,7 @@ class _Making:
                 attempt=self._attempt(record),
                 created=datetime.now(UTC),
             ),
-            *((origin, sidecar_of(origin)) if moved else ()),
+            *((origin, *sidecars_of(origin)) if moved else ()),
         )
         left = self._left()
         for product in left:

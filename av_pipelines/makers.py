@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from av_pipelines.intake.assets import INTAKE
 from av_pipelines.maker import Maker, Product, Studio
 from av_pipelines.masters.assets import MASTERS
-from av_pipelines.settings import Recipe, Recipes, Settings
+from av_pipelines.settings import Recipe, Recipes, Settings, Values
 from av_pipelines.transcripts.assets import TRANSCRIPTS
 from resources.ledger import Ledger
 from resources.store import Store
@@ -31,15 +31,33 @@ def open_studio(root: Path | None = None) -> Studio:
     return Studio(store, Ledger(store.ledger_dir), Recipes(store.root / "recipes", SETTINGS))
 
 
-def assets_of(recipe: Recipe, only: Iterable[str] = ()) -> list[str]:
-    """Return the assets to make, with all they are made from, in the order of making."""
+def assets_of(
+    recipe: Recipe, only: Iterable[str] = (), overrides: Mapping[str, Values] | None = None
+) -> list[str]:
+    """Return the assets to make, with all they are made from, in the order of making.
+
+    Args:
+        recipe: whose assets.
+        only: names of assets wanted in place of the recipe's.
+        overrides: settings of the run, asset → values, which may ask for more inputs.
+    """
+    given = overrides or {}
     wanted: set[str] = set()
 
     def want(name: str) -> None:
         if name not in wanted:
             wanted.add(name)
-            for upstream in PRODUCTS[name].inputs:
+            product = PRODUCTS[name]
+            settings = product.settings.merged(
+                name,
+                (recipe.where, recipe.settings.get(name, {})),
+                ("run config", given.get(name, {})),
+            )
+            for upstream in product.inputs:
                 want(upstream)
+            for upstream, asked in product.optional_inputs.items():
+                if asked(settings):
+                    want(upstream)
 
     for name in [*only] or recipe.assets or PRODUCTS:
         want(name)

@@ -7,6 +7,8 @@ Here: the models' base class, recipes, sidecars, merging. Not here: any asset's 
 
 from __future__ import annotations
 
+import os
+import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -124,27 +126,50 @@ class Recipes:
 
 
 SIDECAR_SUFFIX = ".toml"
-_MAX_SIDECAR_BYTES = 100_000
+TEXT_SIDECARS = {".lyrics.txt": ("transcript", "text"), ".script.txt": ("transcript", "text")}
+"""Endings of texts beside a media file, and the setting each of them is."""
+SIDECAR_SUFFIXES = (SIDECAR_SUFFIX, *TEXT_SIDECARS)
+MAX_SIDECAR_BYTES = 200_000
 
 
-def sidecar_of(media: Path) -> Path:
-    """Return where a file's sidecar would be: ``song.mp3.toml`` beside ``song.mp3``."""
-    return media.with_name(media.name + SIDECAR_SUFFIX)
+def sidecars_of(media: Path) -> list[Path]:
+    """Return what is beside a file: ``song.mp3.toml``, ``song.mp3.lyrics.txt`` for ``song.mp3``."""
+    beside = (media.with_name(media.name + suffix) for suffix in SIDECAR_SUFFIXES)
+    return [path for path in beside if os.path.lexists(path)]
 
 
 def read_sidecar(media: Path, assets: Mapping[str, type[Settings]]) -> dict[str, Values]:
-    """Read the settings beside a media file: asset → values; empty when there is no sidecar."""
-    path = sidecar_of(media)
+    """Read the settings beside a media file: asset → values; empty when there is no sidecar.
+
+    Raises:
+        SettingsError: a sidecar is no plain file, too large, no UTF-8, or says what is not allowed.
+    """
+    tables: dict[str, dict[str, Any]] = {}
+    for path in sidecars_of(media):
+        text = _read_plain(path)
+        if path.suffix == SIDECAR_SUFFIX:
+            tables |= parse_toml(text, str(path))
+            check_tables(tables, str(path), assets)
+            continue
+        asset, key = TEXT_SIDECARS["".join(path.suffixes[-2:])]
+        if key in tables.get(asset, {}):
+            raise SettingsError(f"{path}: another sidecar gives {asset}.{key} too; keep one")
+        tables.setdefault(asset, {})[key] = text
+        check_tables(tables, str(path), assets)
+    return cast("dict[str, Values]", tables)
+
+
+def _read_plain(path: Path) -> str:
+    """Read a text that a stranger put there."""
+    facts = path.lstat()
+    if not stat.S_ISREG(facts.st_mode) or facts.st_size > MAX_SIDECAR_BYTES:
+        raise SettingsError(
+            f"{path}: a sidecar is a plain file of at most {MAX_SIDECAR_BYTES} bytes"
+        )
     try:
-        size = path.stat().st_size
-        if not path.is_file() or size > _MAX_SIDECAR_BYTES:
-            raise SettingsError(f"{path}: a file of at most {_MAX_SIDECAR_BYTES} bytes is expected")
-        text = path.read_text("utf-8")
-    except FileNotFoundError:
-        return {}
+        return path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise SettingsError(f"{path}: not UTF-8 text ({error.reason})") from None
-    return check_tables(parse_toml(text, str(path)), str(path), assets)
+        raise SettingsError(f"{path}: not UTF-8 text ({error.reason}); save it as UTF-8") from None
 
 
 def parse_toml(text: str, where: str) -> dict[str, Any]:

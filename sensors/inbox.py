@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ import dagster as dg
 from av_pipelines.dagster_assets import BATCH, QUIET
 from av_pipelines.intake.claim import register
 from av_pipelines.maker import Studio
-from av_pipelines.settings import Recipe, Settings, SettingsError, read_sidecar, sidecar_of
+from av_pipelines.settings import Recipe, Settings, SettingsError, read_sidecar
 from partitions.keys import media_key
 from partitions.media import contiguous_ranges, media_partitions, range_tags
 from sensors.batching import cut
@@ -45,7 +44,6 @@ _LIST_S = 15.0
 _CLAIM_S = 30.0  # Dagster ends a tick after 60 s
 _SECOND_LOOK_S = 5.0
 _REPEAT_MS = 600_000
-_MOST_SIDECAR_BYTES = 65_536
 _STILLBORN = timedelta(minutes=10)
 _MOST_SLOTS = 8
 
@@ -231,7 +229,7 @@ class _Tick:
         recipe = recipe_of(file.seen.path)
         self._check_recipe(recipe)
         _check_access(path)
-        sidecar = self._sidecar(path)
+        sidecar = read_sidecar(path, self._desk.settings)
         key = media_key(PurePosixPath(file.seen.path))
         register(
             self._desk.studio.store,
@@ -253,18 +251,6 @@ class _Tick:
                 self._wrong_recipes[name] = str(error)
         if name in self._wrong_recipes:
             raise SettingsError(self._wrong_recipes[name])
-
-    def _sidecar(self, path: Path) -> dict[str, Any]:
-        beside = sidecar_of(path)
-        try:
-            facts = beside.lstat()
-        except FileNotFoundError:
-            return {}
-        if not stat.S_ISREG(facts.st_mode) or facts.st_size > _MOST_SIDECAR_BYTES:
-            raise SettingsError(
-                f"{beside}: a sidecar is a plain file of at most {_MOST_SIDECAR_BYTES} bytes"
-            )
-        return dict(read_sidecar(path, self._desk.settings))
 
     # ------------------------------------------------------------------ asking
 

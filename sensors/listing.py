@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from av_pipelines.settings import SIDECAR_SUFFIX
+from av_pipelines.settings import SIDECAR_SUFFIXES
 
 DEFAULT_RECIPE = "auto"
 """Recipe of the files that lie directly in the inbox."""
@@ -55,8 +55,8 @@ class Candidate:
 
     path: str
     """Relative to the inbox, with forward slashes."""
-    sidecar: bool = False
-    """Whether something with its sidecar's name is there."""
+    sidecars: tuple[str, ...] = ()
+    """Endings of the sidecars whose names are there."""
     writing: str = ""
     """Name of the note beside it that says that it is still being written."""
     partial_near: str = ""
@@ -70,8 +70,8 @@ class Seen:
     path: str
     size: int
     mtime_ns: int
-    sidecar: tuple[int, int] | None = None
-    """Size and mtime of its sidecar, if there is one."""
+    sidecars: tuple[tuple[int, int], ...] = ()
+    """Size and mtime of each of its sidecars."""
     ctime_ns: int = 0
     """Tells it from the same file dropped another time; linking it in the store changes it too."""
     writing: str = ""
@@ -169,14 +169,14 @@ def _sort_folder(folder: str, entries: list[os.DirEntry[str]], found: Found) -> 
         elif entry.is_dir():
             if name.lower() not in _NOT_FOLDERS and (folder or name not in RESERVED):
                 below.append(prefix + name)
-        elif name.endswith(SIDECAR_SUFFIX):
+        elif name.endswith(SIDECAR_SUFFIXES):
             continue
         elif entry.is_file():
             files.append(name)
         else:
             found.links.append(prefix + name)
     found.files += (
-        Candidate(prefix + name, name + SIDECAR_SUFFIX in names, writing.get(name, ""), near)
+        Candidate(prefix + name, _beside(name, names), writing.get(name, ""), near)
         for name in files
     )
     return below
@@ -207,18 +207,22 @@ def measure(
         path = f"{root}/{file.path}"
         try:
             facts = _lstat(path)
-            beside = _lstat(path + SIDECAR_SUFFIX) if file.sidecar else None
+            beside = [_lstat(path + suffix) for suffix in file.sidecars]
         except OSError as error:
             failed[file.path] = error.strerror or str(error)
             continue
         if facts is None or not stat.S_ISREG(facts.st_mode):  # gone, or something else by now
             continue
-        sidecar = (beside.st_size, beside.st_mtime_ns) if beside else None
+        sidecars = tuple((b.st_size, b.st_mtime_ns) for b in beside if b)
         writing = file.writing or (file.partial_near if facts.st_size == 0 else "")
         seen.append(
-            Seen(file.path, facts.st_size, facts.st_mtime_ns, sidecar, facts.st_ctime_ns, writing)
+            Seen(file.path, facts.st_size, facts.st_mtime_ns, sidecars, facts.st_ctime_ns, writing)
         )
     return Listing(tuple(seen), complete=not failed, failed=failed)
+
+
+def _beside(name: str, names: Container[str]) -> tuple[str, ...]:
+    return tuple(suffix for suffix in SIDECAR_SUFFIXES if name + suffix in names)
 
 
 def _lstat(path: str) -> os.stat_result | None:

@@ -47,7 +47,7 @@ def place_of(path: str) -> str:
 
 def mark_of(seen: Seen) -> str:
     """Return 14 letters that stand for a file as it was seen; the first eight are its place."""
-    state = f"{seen.size} {seen.mtime_ns} {seen.sidecar}"
+    state = f"{seen.size} {seen.mtime_ns} {seen.sidecars}"
     return place_of(seen.path) + _letters(state.encode(), 4)
 
 

@@ -27,8 +27,16 @@ class ShoutSettings(Settings):
     neutral = frozenset({"threads"})
 
 
+class EchoSettings(Settings):
+    """Settings of the toy with an optional input."""
+
+    loud: bool = True
+
+
 class Toys:
-    """Two makers on text files: ``source`` takes a file, ``shout`` is made from it in capitals.
+    """Makers on text files: ``source`` takes a file, ``shout`` is made from it in capitals.
+
+    ``echo`` repeats the file, or what was shouted if it is to be loud and that is there.
 
     A file that holds ``poison`` is refused; ``boom`` makes shout fail; ``mute`` does not apply.
     ``made`` lists every call of the domain functions, so a test can see what was not done.
@@ -47,7 +55,23 @@ class Toys:
         self.settings: Mapping[str, type[Settings]] = {
             "source": NoSettings,
             "shout": ShoutSettings,
+            "echo": EchoSettings,
         }
+        self.echo = Maker(
+            name="toy_echo",
+            products=(
+                Product(
+                    "echo",
+                    "the file again",
+                    "text",
+                    EchoSettings,
+                    "1",
+                    ("source",),
+                    {"shout": lambda settings: settings.loud},
+                ),
+            ),
+            make=self._echo,
+        )
 
     def shouting(self, code_version: str) -> Maker:
         return Maker(
@@ -64,6 +88,13 @@ class Toys:
         if "poison" in path.read_text():
             raise Refused("the file is poisoned", lambda path: f"cat {path}")
         return {"source": Made({"bytes": path.stat().st_size, "name": path.name})}
+
+    def _echo(self, job: Job) -> dict[str, Made]:
+        source = job.inputs["source"]
+        shouted = job.inputs.get("shout")
+        heard = shouted.file("shout.txt") if shouted else source.file(source.manifest.facts["name"])
+        (job.out["echo"] / "echo.txt").write_text(heard.read_text())
+        return {"echo": Made({})}
 
     def _shout(self, job: Job) -> dict[str, Made | Skip]:
         source = job.inputs["source"]

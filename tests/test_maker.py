@@ -179,6 +179,25 @@ def test_an_asset_is_not_made_from_an_input_that_is_out_of_date(
     assert make(studio, toys.shout, key)[0].reason == "there is no source of this file"
 
 
+def test_an_optional_input_is_used_when_it_is_there_and_wanted(
+    studio: Studio, toys: Toys, tmp_path: Path
+) -> None:
+    """As songs use the vocals: without stems there is still a transcript, later a better one."""
+    key = drop(studio, tmp_path / "in" / "a.txt", "hello")
+
+    def echo(loud: bool) -> list[str]:
+        told = make(studio, toys.echo, key, overrides={"echo": {"loud": loud}})
+        text = (studio.store.library / key / "echo" / "echo.txt").read_text()
+        return [*events(told), text]
+
+    make(studio, toys.source, key)
+    assert echo(loud=True) == ["made", "hello"]
+    make(studio, toys.shout, key)
+    assert echo(loud=True) == ["made", "HELLO!"]
+    assert echo(loud=True) == ["reused", "HELLO!"]
+    assert echo(loud=False) == ["made", "hello"]  # the setting is another one
+
+
 def test_settings_come_from_defaults_recipe_sidecar_and_run_in_that_order(
     studio: Studio, toys: Toys, tmp_path: Path
 ) -> None:

@@ -45,7 +45,7 @@ class Runs:
         global _defs
         self.instance, self.studio, self.folder = instance, studio, folder
         monkeypatch.setattr("av_pipelines.dagster_assets.open_studio", lambda root: studio)
-        assets = [media_asset(toys.source), media_asset(toys.shout)]
+        assets = [media_asset(maker) for maker in (toys.source, toys.shout, toys.echo)]
         _defs = dg.Definitions(
             assets=assets,
             jobs=[dg.define_asset_job("toys", assets)],
@@ -148,14 +148,15 @@ def test_dagster_sees_what_is_up_to_date_and_what_is_not(runs: Runs, toys: Toys)
     from dagster._core.definitions.data_version import CachingStaleStatusResolver
     from dagster._core.loader import LoadingContextForTest
 
-    def status() -> dict[str, str]:
+    def status(asset: str = "shout") -> dict[str, str]:
         graph = _defs.resolve_asset_graph()
         context = LoadingContextForTest(runs.instance)
         resolver = CachingStaleStatusResolver(runs.instance, graph, context)
-        return {k: resolver.get_status(dg.AssetKey("shout"), k).value for k in (first, second)}
+        return {k: resolver.get_status(dg.AssetKey(asset), k).value for k in (first, second)}
 
     first, second = runs.drop("a", "b")
-    runs.run(first, second)
+    runs.run(first, second, config={"ops": {"toy_echo": {"config": {"loud": False}}}})
+    assert status("echo") == {first: "FRESH", second: "FRESH"}  # also without its optional input
     assert status() == {first: "FRESH", second: "FRESH"}
     (runs.folder / "00.txt").write_text("other bytes")
     os.utime(runs.folder / "00.txt", (1, 1))

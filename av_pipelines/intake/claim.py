@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from av_pipelines.settings import sidecar_of
+from av_pipelines.settings import sidecars_of
 from resources.manifest import Claim, MediaRecord
 from resources.store import Artifact, Store, sha256
 
@@ -185,4 +185,5 @@ def settle(record: MediaRecord, store: Store) -> None:
             record.inode,
         ):
             origin.unlink()
-            sidecar_of(origin).unlink(missing_ok=True)
+            for beside in sidecars_of(origin):
+                beside.unlink(missing_ok=True)

@@ -465,7 +465,7 @@ def test_a_wrong_sidecar_holds_its_file_only_and_is_read_again_when_it_changes(
 
 @pytest.mark.parametrize(
     "sidecar",
-    ["[" * 50_000, "[shout]\nending = " + "9" * 5000, "# " + "x" * 70_000, b"\xff\xfe"],
+    ["[" * 50_000, "[shout]\nending = " + "9" * 5000, "# " + "x" * 300_000, b"\xff\xfe"],
     ids=["nested", "huge number", "huge", "binary"],
 )
 def test_a_hostile_sidecar_stops_nothing_else(inbox: Inbox, sidecar: str | bytes) -> None:

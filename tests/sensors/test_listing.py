@@ -115,7 +115,7 @@ def test_a_look_shows_size_time_and_sidecar(tmp_path: Path) -> None:
     (seen,) = measure(tmp_path, find(tmp_path).files).files
     assert seen.size == 5
     assert seen.mtime_ns == (tmp_path / "song.mp3").stat().st_mtime_ns
-    assert seen.sidecar == (9, (tmp_path / "song.mp3.toml").stat().st_mtime_ns)
+    assert seen.sidecars == ((9, (tmp_path / "song.mp3.toml").stat().st_mtime_ns),)
 
 
 def test_a_look_that_runs_out_of_time_goes_on_from_there_next_time(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_a_file_is_whole_when_two_looks_two_seconds_apart_show_the_same() -> Non
     [
         replace(SONG, size=1001),
         replace(SONG, mtime_ns=6),
-        replace(SONG, sidecar=(10, 1)),
+        replace(SONG, sidecars=((10, 1),)),
     ],
     ids=["size", "time", "sidecar"],
 )
@@ -259,7 +259,7 @@ def test_what_is_held_is_looked_at_again_after_a_minute_and_at_once_when_it_chan
     assert ready(memory, 5000 + HOLD_MS - 1, SONG) == []
     (again,) = look(memory, 5000 + HOLD_MS, SONG).ready
     assert again.attempt == 1
-    mended = replace(SONG, sidecar=(30, 8))
+    mended = replace(SONG, sidecars=((30, 8),))
     look(memory, 6000, mended)
     assert ready(memory, 6000 + SETTLE_MS, mended) == [SONG.path]
 
