@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -28,7 +29,7 @@ DONE, OUR_FAULT, USAGE, INCOMPLETE = 0, 1, 2, 3
 app = App(
     name="avp",
     help="Drop media in, get transcripts, masters and more out: each traced, priced, rebuildable.",
-    version_flags=["--version"],
+    version=lambda: metadata.version("av-pipelines"),
     suppress_keyboard_interrupt=False,
 )
 _common = Group("Common")
@@ -187,10 +188,12 @@ def _line(outcome: Any, library: Path) -> str:
 
 
 class _Lines:
-    """Progress for a pipe: one plain line for each asset that is done, on standard error."""
+    """Progress for a pipe, on standard error: a line for each asset done, and for long work."""
 
-    def __init__(self, files: int) -> None:
-        self._files = files
+    def __init__(self) -> None:
+        from av_pipelines.milestones import Milestones
+
+        self._milestones = Milestones()
 
     def __enter__(self) -> _Lines:
         return self
@@ -199,7 +202,8 @@ class _Lines:
         pass
 
     def progress(self, key: str, asset: str, share: float) -> None:
-        pass
+        if line := self._milestones.line(key, asset, share):
+            print(line, file=sys.stderr, flush=True)
 
     def outcome(self, outcome: Any) -> None:
         said = f": {outcome.reason}" if outcome.reason else ""
@@ -248,7 +252,7 @@ class _Bar:
 
 def _progress(files: int, *, quiet: bool) -> Any:
     if quiet or not sys.stderr.isatty():
-        return _Lines(files)
+        return _Lines()
     return _Bar(files)
 
 
@@ -292,6 +296,8 @@ def up(
     from av_pipelines.makers import open_studio
     from av_pipelines.up import serve
 
+    if not 1 <= port <= 65_535:
+        raise UsageError(f"--port {port}: allowed: 1 to 65535")
     return serve(open_studio(store), port)
 
 

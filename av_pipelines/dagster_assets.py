@@ -17,8 +17,9 @@ import dagster as dg
 from pydantic import BaseModel, Field
 from pydantic.fields import FieldInfo
 
-from av_pipelines.maker import Maker, Outcome, Product, Studio, make
+from av_pipelines.maker import Maker, Outcome, Product, Studio, make, observed
 from av_pipelines.makers import open_studio
+from av_pipelines.milestones import Milestones
 from partitions.media import media_partitions
 from resources.manifest import InputRef
 from resources.store import Artifact
@@ -71,14 +72,15 @@ def media_asset(maker: Maker) -> dg.AssetsDefinition:
         opened = studio.open()
         outcomes: list[Outcome] = []
         for partition in context.partition_keys:
-            done = make(
-                opened,
-                maker,
-                partition,
-                selected=sorted(selected),
-                overrides=overrides,
-                run_id=context.run.run_id,
-            )
+            with observed(_Log(context)):
+                done = make(
+                    opened,
+                    maker,
+                    partition,
+                    selected=sorted(selected),
+                    overrides=overrides,
+                    run_id=context.run.run_id,
+                )
             for outcome in done:
                 _report(context, outcome, products[outcome.asset])
             outcomes += done
@@ -122,6 +124,20 @@ def _again(retry: int, failed: Sequence[Outcome]) -> dg.RetryRequested:
 
 
 # ---------------------------------------------------------------------- events
+
+
+class _Log:
+    """Tells the run's log how far long work is."""
+
+    def __init__(self, context: dg.AssetExecutionContext) -> None:
+        self._context, self._milestones = context, Milestones()
+
+    def progress(self, key: str, asset: str, share: float) -> None:
+        if line := self._milestones.line(key, asset, share):
+            self._context.log.info(line)
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Outcomes are reported as events, when all of a media are there."""
 
 
 def _report(context: dg.AssetExecutionContext, outcome: Outcome, product: Product) -> None:

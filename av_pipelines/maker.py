@@ -173,17 +173,17 @@ class Observer(Protocol):
         ...
 
 
-_observer: ContextVar[Observer | None] = ContextVar("observer", default=None)
+_observers: ContextVar[tuple[Observer, ...]] = ContextVar("observers", default=())
 
 
 @contextlib.contextmanager
 def observed(observer: Observer) -> Iterator[None]:
-    """Send progress and outcomes of everything made inside the block to an observer."""
-    token = _observer.set(observer)
+    """Send progress and outcomes of everything made inside the block to an observer too."""
+    token = _observers.set((*_observers.get(), observer))
     try:
         yield
     finally:
-        _observer.reset(token)
+        _observers.reset(token)
 
 
 @dataclass(frozen=True)
@@ -403,11 +403,11 @@ class _Making:
         self._note("skipped", product, reason=reason)
 
     def _make(self, record: MediaRecord, plans: Mapping[str, _Plan], meter: Meter) -> None:
-        observer = _observer.get()
+        observers = _observers.get()
         label = list(plans)[-1]  # of several, the last is what the work is about
 
         def progress(share: float) -> None:
-            if observer:
+            for observer in observers:
                 observer.progress(self.key, label, share)
 
         with contextlib.ExitStack() as stack:
@@ -530,8 +530,7 @@ class _Making:
                 run_id=self.run_id,
             )
         )
-        observer = _observer.get()
-        if observer:
+        for observer in _observers.get():
             observer.outcome(outcome)
 
 

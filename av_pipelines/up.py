@@ -175,8 +175,6 @@ def _answers(port: int) -> bool:
 
 
 def _port_problem(port: int) -> str | None:
-    if not 1 <= port <= 65_535:
-        return f"--port {port}: a port is a number from 1 to 65535"
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

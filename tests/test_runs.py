@@ -164,6 +164,16 @@ def test_dagster_sees_what_is_up_to_date_and_what_is_not(runs: Runs, toys: Toys)
     assert status() == {first: "STALE", second: "FRESH"}
 
 
+def test_the_log_of_a_run_tells_how_far_long_work_is(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("av_pipelines.milestones._PAUSE_S", 0)
+    (key,) = runs.drop("a")
+    done = runs.run(key)
+    log = [entry.user_message for entry in runs.instance.all_logs(done.run_id)]
+    assert f"{key}: shout 50%, about 0 s left" in log
+
+
 def test_what_is_there_is_told_as_reused(runs: Runs, toys: Toys) -> None:
     keys = runs.drop("a", "b")
     runs.run(*keys)
