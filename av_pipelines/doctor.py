@@ -33,6 +33,8 @@ def examine(studio: Studio) -> list[Finding]:
         ("codecs", _codecs),
         ("store", _store),
         ("disk", _disk),
+        ("device", _device),
+        ("models", _models),
         ("speech model", _speech_model),
         ("recipes", _recipes),
         ("prices", _prices),
@@ -76,6 +78,31 @@ def _disk(studio: Studio) -> str:
     if free < _LOW_DISK_BYTES:
         raise RuntimeError(f"only {free / 1e9:.1f} GB left where {studio.store.root} is")
     return f"{free / 1e9:.0f} GB free"
+
+
+def _device(studio: Studio) -> str:
+    from resources.accelerator import choose, cpu_threads, find
+
+    device = choose("auto", kinds=("mlx", "cuda", "mps", "cpu"))
+    said = f"{device.kind} ({device.name}"
+    if device.memory_free_bytes is not None and device.memory_total_bytes is not None:
+        free, total = device.memory_free_bytes, device.memory_total_bytes
+        said += f", {free / 1e9:.1f} of {total / 1e9:.1f} GB free"
+    said += f"), {cpu_threads()} CPU threads"
+    return f"{said}; {find('cuda')}" if device.kind == "cpu" else said
+
+
+def _models(studio: Studio) -> str:
+    from resources.models import model_folder, registry
+    from resources.models.finding import locate
+
+    here: dict[str, list[str]] = {}
+    for entry in registry().values():
+        names = here.setdefault(entry.engine, [])
+        if locate(entry, model_folder().absolute()):
+            names.append(entry.name)
+    said = "; ".join(f"{engine}: {', '.join(names) or 'none'}" for engine, names in here.items())
+    return f"{said}. More: avp models list"
 
 
 def _speech_model(studio: Studio) -> str:

@@ -1,19 +1,24 @@
 """What a piece of work used: wall, CPU and GPU seconds, peak memory.
 
-Here: measuring this process, the children it waited for, and children that report their own use.
+Here: measuring this process, the children it waited for, children that report their own use, and
+work on a GPU (``on_gpu``).
 Not here: prices (``rates``), where figures are kept (``ledger``).
 """
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
+
+from resources.accelerator import Device, nvidia_memory
 
 _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024  # getrusage: bytes there, KiB on Linux
 _CLEAR_REFS = Path("/proc/self/clear_refs")
@@ -97,3 +102,70 @@ def _peak_rss() -> int:
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_UNIT
+
+
+@contextlib.contextmanager
+def on_gpu(device: Device, meter: Meter) -> Iterator[None]:
+    """Count the work of a block as time on a GPU, and the most memory it had there.
+
+    GPUs work on after a call returns, so the block ends when they are done: put into it a whole
+    piece of work, not each operation. Blocks are not nested. Time is from begin to end of the
+    block; memory is what torch or MLX allocated at most (for other libraries on CUDA: how much
+    less is free at the end, which their caches make the same). On a CPU nothing is counted.
+    """
+    if not device.is_gpu:
+        yield
+        return
+    _wait(device)
+    before = _reset_gpu_peak(device)
+    begin = time.perf_counter()
+    try:
+        yield
+        _wait(device)  # not after an error: it would raise again in its place
+    finally:
+        meter.add_gpu(time.perf_counter() - begin, _gpu_peak(device, before))
+
+
+def _library(device: Device) -> Any:
+    """The module that knows of the device's memory; None while nothing in the process uses it."""
+    if device.kind == "mlx":
+        return sys.modules.get("mlx.core")
+    torch = sys.modules.get("torch")
+    if device.kind == "cuda" and torch is not None and not torch.cuda.is_initialized():
+        return None  # asking would make a context, which takes memory of its own
+    return torch
+
+
+def _wait(device: Device) -> None:
+    library = _library(device)
+    if library is None:
+        return
+    if device.kind == "cuda":
+        library.cuda.synchronize(device.index)
+    elif device.kind == "mps":
+        library.mps.synchronize()
+    else:
+        library.synchronize()
+
+
+def _reset_gpu_peak(device: Device) -> int | None:
+    """Begin anew with the peak; return the bytes free on an NVIDIA GPU."""
+    library = _library(device)
+    if library is not None and device.kind == "cuda":
+        library.cuda.reset_peak_memory_stats(device.index)
+    elif library is not None and device.kind == "mlx":
+        library.reset_peak_memory()
+    seen = nvidia_memory() if device.kind == "cuda" else None
+    return seen[2] if seen else None
+
+
+def _gpu_peak(device: Device, free_before: int | None) -> int:
+    library, peak = _library(device), 0
+    if library is not None and device.kind == "cuda":
+        peak = library.cuda.max_memory_allocated(device.index)
+    elif library is not None and device.kind == "mps":
+        peak = library.mps.driver_allocated_memory()
+    elif library is not None:
+        peak = library.get_peak_memory()
+    seen = nvidia_memory() if free_before is not None else None
+    return max(peak, free_before - seen[2]) if free_before is not None and seen else peak

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib.util
 import multiprocessing
 import os
 import subprocess
@@ -21,6 +22,7 @@ from resources.models import (
     ModelFile,
     find_model,
     model_folder,
+    parse_registry,
     registry,
 )
 
@@ -29,8 +31,9 @@ SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
 
 
 @pytest.fixture(autouse=True)
-def _no_hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
 
 
 @pytest.fixture
@@ -87,7 +90,8 @@ def test_pieces_in_packages_become_one_model_in_the_model_folder(
 ) -> None:
     model = find(tmp_path / "models")
 
-    assert model == Model("toy", "toy-engine", tmp_path / "models/toy", SHA256, "MIT")
+    home = tmp_path / "models/toy"
+    assert model == Model("toy", "toy-engine", home, SHA256, "MIT", (home / "model.bin",))
     assert (model.path / "model.bin").read_bytes() == WEIGHTS
     assert contents(tmp_path / "models") == ["toy"]
 
@@ -248,16 +252,116 @@ def test_the_model_folder_is_a_setting_of_the_environment(
 
 def test_every_registered_model_says_what_a_user_must_know() -> None:
     for name, entry in registry().items():
-        assert all([name, entry.engine, entry.licence])
-        assert "/" in entry.origin
-        assert entry.weights.name == "model.bin"
-        assert {file.name for file in entry.files} >= {"config.json", "tokenizer.json"}
+        assert all([name, entry.engine, entry.licence, entry.purpose])
+        assert entry.hub or entry.install  # there is a way to get it
         for file in entry.files:
             assert file.sha256 is None or len(bytes.fromhex(file.sha256)) == 32
+        if entry.engine == "faster-whisper":
+            assert {file.name for file in entry.files} >= {"config.json", "tokenizer.json"}
     assert registry()["whisper-tiny.en"].knows("en")
     assert not registry()["whisper-tiny.en"].knows("de")
     assert registry()["whisper-large-v3"].knows("yue")
     assert not registry()["whisper-base"].knows("yue")
+
+
+@pytest.mark.parametrize("name", ["htdemucs", "htdemucs_ft", "htdemucs_6s", "hdemucs_mmi"])
+def test_the_demucs_models_are_those_that_demucs_itself_loads(name: str) -> None:
+    hf = pytest.importorskip("demucs.hf", reason="extra `stems` is not installed")
+    import yaml
+    from demucs.pretrained import REMOTE_ROOT
+
+    entry = registry()[name]
+    bag = yaml.safe_load((REMOTE_ROOT / f"{name}.yaml").read_text())
+    published = (REMOTE_ROOT / "files.txt").read_text().splitlines()
+
+    assert entry.hub == f"{hf.DEFAULT_NAMESPACE}/{hf.hf_repo_name(name)}"
+    assert [file.name for file in entry.weights] == [f"{s}.safetensors" for s in bag["models"]]
+    assert {file.or_name for file in entry.weights} <= set(published)
+
+
+@pytest.mark.parametrize("name", ["spleeter-2stems", "transnetv2", "voicefilter-embedder"])
+def test_models_inside_packages_are_used_where_they_are(name: str, tmp_path: Path) -> None:
+    if any(importlib.util.find_spec(package) is None for package in registry()[name].packages):
+        pytest.skip(f"not installed: {registry()[name].install}")
+
+    model = find_model(name, folder=tmp_path / "models")
+
+    assert all(path.parent == model.path for path in model.weights)
+    assert sum(p.stat().st_size for p in model.weights) == registry()[name].size_bytes
+    assert not (tmp_path / "models" / name).exists()
+
+
+BAG = Entry(
+    name="bag",
+    engine="toy-engine",
+    origin="toys/bag",
+    licence="MIT",
+    weight_files=2,
+    files=(
+        ModelFile("a.safetensors", or_name=f"a-{SHA256[:8]}.th"),
+        ModelFile("b.safetensors", sha256=SHA256),
+        ModelFile("readme.txt"),
+    ),
+)
+
+
+def test_a_model_of_several_weights_is_known_by_all_of_them(tmp_path: Path) -> None:
+    home = tmp_path / "bag"
+    home.mkdir()
+    for name in (f"a-{SHA256[:8]}.th", "b.safetensors"):
+        (home / name).write_bytes(WEIGHTS)
+    (home / "readme.txt").write_text("")
+
+    model = find(tmp_path, BAG)
+    assert model.weights == (home / f"a-{SHA256[:8]}.th", home / "b.safetensors")
+    assert model.sha256 == hashlib.sha256(f"{SHA256}{SHA256}".encode()).hexdigest()
+
+    (home / "b.safetensors").rename(home / "a.safetensors")  # a file without a hash counts too
+    (home / "b.safetensors").write_bytes(WEIGHTS)
+    (home / "a.safetensors").write_bytes(b"others")
+    assert find(tmp_path, BAG).sha256 != model.sha256
+
+
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_each_of_several_weights_is_held_to_its_hash(tmp_path: Path, wrong: int) -> None:
+    home = tmp_path / "bag"
+    home.mkdir()
+    names = [f"a-{SHA256[:8]}.th", "b.safetensors"]
+    for name in names:
+        (home / name).write_bytes(b"damaged" if name == names[wrong] else WEIGHTS)
+    (home / "readme.txt").write_text("")
+
+    with pytest.raises(ModelError, match=rf"MODEL_LOAD_FAILED.*{names[wrong]} is not bag"):
+        find(tmp_path, BAG)
+
+
+def test_weights_that_older_demucs_fetched_are_found_in_pytorchs_cache(tmp_path: Path) -> None:
+    name = f"a-{SHA256[:8]}.th"
+    cache = tmp_path / "torch/hub/checkpoints"
+    cache.mkdir(parents=True)
+    (cache / name).write_bytes(WEIGHTS)
+    entry = Entry("x", "demucs", "toys/x", "MIT", (ModelFile("a.safetensors", name),))
+
+    assert find(tmp_path / "models", entry).weights == (cache / name,)
+    (cache / name).write_bytes(b"damaged")
+    with pytest.raises(ModelError, match="MODEL_LOAD_FAILED"):
+        find(tmp_path / "models", entry)
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "a/b", "../a", "/etc/passwd", "~", "a\\b", "-r", "a\0"]
+)
+def test_no_name_in_a_registry_leads_out_of_the_model_folder(name: str) -> None:
+    file = {"name": "model.bin"}
+    good = {"engine": "e", "origin": "toys/toy", "licence": "MIT", "files": [file]}
+    for wrong in (
+        {name: good},
+        {"toy": good | {"files": [{"name": name}]}},
+        {"toy": good | {"files": [file | {"or": name}]}},
+        {"toy": good | {"files": [file | {"parts": [f"package/../{name}"]}]}},
+    ):
+        with pytest.raises(ValueError, match="in the model registry is not"):
+            parse_registry(wrong)
 
 
 def test_the_model_that_packages_ship_is_the_registered_one(tmp_path: Path) -> None:
@@ -265,7 +369,7 @@ def test_the_model_that_packages_ship_is_the_registered_one(tmp_path: Path) -> N
 
     model = find_model("whisper-base", folder=tmp_path / "models")
 
-    assert model.sha256 == registry()["whisper-base"].weights.sha256
+    assert model.sha256 == registry()["whisper-base"].weights[0].sha256
     assert (model.path / "model.bin").stat().st_size == registry()["whisper-base"].size_bytes
     (model.path / "model.bin").unlink()  # 145 MB that pytest would keep for three runs
 
