@@ -9,12 +9,14 @@ from pathlib import Path
 from av_pipelines.intake.assets import INTAKE
 from av_pipelines.maker import Maker, Product, Studio
 from av_pipelines.masters.assets import MASTERS
+from av_pipelines.scenes.assets import FRAMES, LOOK, SCENES
 from av_pipelines.settings import Recipe, Recipes, Settings, Values
+from av_pipelines.stems.assets import STEMS
 from av_pipelines.transcripts.assets import TRANSCRIPTS
 from resources.ledger import Ledger
 from resources.store import Store
 
-MAKERS: tuple[Maker, ...] = (INTAKE, TRANSCRIPTS, MASTERS)
+MAKERS: tuple[Maker, ...] = (INTAKE, SCENES, STEMS, TRANSCRIPTS, MASTERS, FRAMES, LOOK)
 PRODUCTS: dict[str, Product] = {p.name: p for maker in MAKERS for p in maker.products}
 SETTINGS: dict[str, type[Settings]] = {p.name: p.settings for p in PRODUCTS.values()}
 

@@ -208,7 +208,8 @@ def _streams_now(container: InputContainer) -> int:
     level = av.logging.get_level()
     av.logging.set_level(av.logging.INFO)  # the dump is a log message
     try:
-        return len(re.findall(r"^  Stream #0:", container.dumps_format(), re.MULTILINE))
+        dump = container.dumps_format()  # pyright: ignore[reportAttributeAccessIssue]
+        return len(re.findall(r"^  Stream #0:", dump, re.MULTILINE))
     finally:
         av.logging.set_level(level)
 

@@ -29,10 +29,11 @@ import tempfile
 import traceback
 from pathlib import Path
 
-from av_pipelines.intake import containers, passes, sandbox, worker
+from av_pipelines.intake import containers, passes, worker
 from av_pipelines.intake.messages import Channel
 from av_pipelines.intake.settings import AudioSettings, SourceSettings
 from av_pipelines.intake.taps import audio_taps, source_taps
+from av_pipelines.media import sandbox
 
 _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024  # getrusage: bytes there, KiB on Linux
 
@@ -78,7 +79,7 @@ def _warm_up() -> None:
         container, media = containers.open_media(file.fileno(), settings, AudioSettings())
         with container:
             passes.run_pass(container, file.fileno(), media, taps, settings)
-    worker.readable()
+    sandbox.readable()
     importlib.import_module("av.subtitles.stream")  # by PyAV, with the first file it opens
 
 

@@ -1,11 +1,11 @@
-"""Settings of ``source`` and ``audio``: how much a file from outside may ask for, what is taken.
+"""Settings of ``source``, ``audio`` and ``picture``: how much a file may ask for, what is taken.
 
-Here: the two models. Not here: how they are enforced (``containers``, ``passes``, ``sandbox``).
+Here: the models. Not here: how they are enforced (``containers``, ``passes``, ``sandbox``).
 """
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -65,3 +65,20 @@ class AudioSettings(Settings):
     stream: Annotated[int | None, Field(ge=0)] = None
     """Index of the audio stream, as listed in ``probe.json``; None takes the best one: the default
     stream, or else the one with most channels."""
+
+
+class PictureSettings(Settings):
+    """How closely the picture of a film is looked at."""
+
+    quality: Literal["draft", "standard", "high"] = "standard"
+    """draft looks at keyframes only, about thirty times as fast: cuts are found where the encoder
+    put keyframes on them. standard and high are the same here: every frame."""
+
+    @property
+    def keyframes_only(self) -> bool:
+        """Whether only keyframes are looked at."""
+        return self.quality == "draft"
+
+    def identity(self) -> dict[str, Any]:
+        """Return what the version is a hash of: standard and high give the same file."""
+        return {"keyframes_only": self.keyframes_only}

@@ -8,21 +8,16 @@ from __future__ import annotations
 
 import os
 import sys
-import sysconfig
 import traceback
-from pathlib import Path
 from typing import Any
 
-from av_pipelines.intake import containers, passes, sandbox
+from av_pipelines.intake import containers, passes
 from av_pipelines.intake.messages import Channel
 from av_pipelines.intake.refusal import Refused
 from av_pipelines.intake.settings import AudioSettings, SourceSettings
 from av_pipelines.intake.taps import TapSpec
+from av_pipelines.media import sandbox
 from av_pipelines.settings import SettingsError
-
-# The system's own: libraries that are loaded late, time zones, random numbers, what numpy asks of
-# the processor.
-_SYSTEM = ("/usr", "/lib", "/lib64", "/etc", "/dev/urandom", "/dev/null", "/proc/self", "/sys")
 
 
 def serve(parent: Channel, fd: int) -> None:
@@ -56,7 +51,7 @@ def _answer(parent: Channel, fd: int) -> dict[str, Any]:
     specs = [TapSpec.from_json_dict(spec) for spec in request["taps"]]
     taps = [spec.make() for spec in specs]
     limits = sandbox.limit_resources(settings)
-    held = sandbox.confine(readable(), {spec.out for spec in specs})
+    held = sandbox.confine(sandbox.readable(), {spec.out for spec in specs})
     parent.send({"confined": {"limits": limits, **held}})
 
     container, media = containers.open_media(fd, settings, audio)
@@ -81,13 +76,6 @@ def _answer(parent: Channel, fd: int) -> dict[str, Any]:
         "video": media.video,
         "audio": media.audio,
     }
-
-
-def readable() -> set[Path]:
-    """Give what a child may read: the interpreter, its libraries, and the system's."""
-    places = {*sys.path, sys.prefix, sys.base_prefix, sys.base_exec_prefix, *_SYSTEM}
-    places |= set(sysconfig.get_paths().values())
-    return {Path(place) for place in places if place}
 
 
 def end(status: int) -> None:

@@ -114,3 +114,9 @@ def audio_taps(out: Path) -> list[TapSpec]:
     """Name the taps that fill an ``audio`` artifact: sound, ``loudness.json``, ``waveform.png``."""
     taps = ("audio_file:AudioFile", "loudness:Loudness", "waveform:Waveform")
     return [TapSpec(f"{_HERE}.{t}", "audio", out) for t in taps]
+
+
+def picture_taps(out: Path, *, keyframes_only: bool = False) -> list[TapSpec]:
+    """Name the tap that fills a ``picture`` artifact: ``picture.npz``."""
+    tap = "KeyframePictureFile" if keyframes_only else "PictureFile"
+    return [TapSpec(f"{_HERE}.picture:{tap}", "picture", out)]

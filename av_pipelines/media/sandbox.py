@@ -1,7 +1,7 @@
-"""What the child that reads a file may use: memory, time, files, network.
+"""What a process that reads media from outside may use: memory, time, files, network.
 
 Here: limits on this process, set once and for good, each with the mechanism the system has. Not
-here: what is done when one is hit (``worker``, ``child``).
+here: starting such a process, and what is done when a limit is hit (``confined``).
 
 | what | how | where |
 | --- | --- | --- |
@@ -23,12 +23,16 @@ import resource
 import signal
 import struct
 import sys
+import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
-
-from av_pipelines.intake.settings import SourceSettings
+from typing import Protocol
 
 MAX_OPEN_FILES = 64
+SYSTEM = ("/usr", "/lib", "/lib64", "/etc", "/dev/urandom", "/dev/null", "/proc/self", "/sys")
+"""The system's own: libraries that are loaded late, time zones, random numbers, what numpy asks of
+the processor."""
+
 _GRACE_S = 5  # between the signal that says why and the one that cannot be ignored
 
 _PR_SET_PDEATHSIG = 1
@@ -36,7 +40,26 @@ _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
 _PR_SET_NO_NEW_PRIVS = 38
 
 
-def limit_resources(settings: SourceSettings) -> list[str]:
+class ResourceLimits(Protocol):
+    """What ``limit_resources`` reads; settings and plain records have it alike."""
+
+    @property
+    def max_memory_bytes(self) -> int:
+        """Address space, in bytes."""
+        ...
+
+    @property
+    def max_cpu_s(self) -> int:
+        """CPU seconds."""
+        ...
+
+    @property
+    def max_output_bytes(self) -> int:
+        """Size of any one file that is written, in bytes."""
+        ...
+
+
+def limit_resources(settings: ResourceLimits) -> list[str]:
     """Set the resource limits of this process.
 
     Returns:
@@ -72,23 +95,32 @@ def die_with_parent() -> bool:
     return sys.platform == "linux" and _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) == 0
 
 
-def confine(readable: Iterable[Path], writable: Iterable[Path]) -> dict[str, str | None]:
+def confine(
+    readable: Iterable[Path], writable: Iterable[Path], program: Path | None = None
+) -> dict[str, str | None]:
     """Take from this process, for good, the network and all files but some.
 
     Args:
         readable: files and folders whose contents may be read.
         writable: folders in which files may be made, read and removed.
+        program: the one program that this process may turn into (``execve``); it stays confined.
 
     Returns:
         For ``network`` and ``files``, the mechanism that holds, None where there is none.
     """
     held: dict[str, str | None] = {"network": None, "files": None}
     if sys.platform == "linux" and _prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0:
-        if _restrict_files(readable, writable):
+        if _restrict_files(readable, writable, program):
             held["files"] = "landlock"
-        if _filter_calls():
+        if _filter_calls(may_exec=program is not None):
             held["network"] = "seccomp"
     return held
+
+
+def readable() -> set[Path]:
+    """Give what a confined Python process may read: interpreter, libraries, the system's own."""
+    places = {*sys.path, sys.prefix, sys.base_prefix, sys.base_exec_prefix, *SYSTEM}
+    return {Path(place) for place in places | set(sysconfig.get_paths().values()) if place}
 
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -163,12 +195,12 @@ _ALLOW, _KILL, _ERROR = 0x7FFF_0000, 0x8000_0000, 0x0005_0000
 _NUMBER_AT, _MACHINE_AT, _FIRST_ARGUMENT_AT = 0, 4, 16  # in struct seccomp_data, little-endian
 
 
-def _filter_calls() -> bool:
+def _filter_calls(*, may_exec: bool) -> bool:
     name = platform.machine()
     if name not in _CALLS or sys.byteorder != "little":
         return False
     machine, calls = _CALLS[name]
-    refused = sorted(calls.values())
+    refused = sorted(n for call, n in calls.items() if not (may_exec and call == "execve"))
     count = len(refused)
     # (code, jump if true, jump if false, operand); jumps count the instructions left out.
     program = [
@@ -204,7 +236,9 @@ _REFER = 1 << 13  # ABI 2
 _SCOPES = 0b11  # abstract sockets and signals of others; ABI 6
 
 
-def _restrict_files(readable: Iterable[Path], writable: Iterable[Path]) -> bool:
+def _restrict_files(
+    readable: Iterable[Path], writable: Iterable[Path], program: Path | None
+) -> bool:
     abi = _libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION_FLAG)
     if abi < 1:
         return False
@@ -220,12 +254,19 @@ def _restrict_files(readable: Iterable[Path], writable: Iterable[Path]) -> bool:
     try:
         read = (_READ_FILE | _READ_DIR) & handled
         write = (read | _WRITE_FILE | _REMOVE_FILE | _MAKE_FILE | _TRUNCATE) & handled
-        for paths, access in ((readable, read), (writable, write)):
+        run = _READ_FILE | _EXECUTE
+        programs = () if program is None else (program, *_loaders())
+        for paths, access in ((readable, read), (writable, write), (programs, run)):
             for path in paths:
                 _allow(rules, path, access)
         return _libc.syscall(_RESTRICT_SELF, rules, 0) == 0
     finally:
         os.close(rules)
+
+
+def _loaders() -> set[Path]:
+    """Find the dynamic loaders, which the system starts on behalf of a program."""
+    return {path.resolve() for place in ("/lib", "/lib64") for path in Path(place).glob("ld-*")}
 
 
 def _allow(rules: int, path: Path, access: int) -> None:

@@ -1,0 +1,1 @@
+"""Ways to find where shots change: each a plain function over ``media.picture`` arrays."""
