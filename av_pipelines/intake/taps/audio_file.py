@@ -40,7 +40,7 @@ class AudioFile(Tap):
 
     When "as long as" ends, the FLAC file so far is copied into a W64 file and that is gone on with.
     Time stamps play no part: gaps are closed, and a late start is only a fact
-    (``start_offset_s``, seconds after the media's beginning).
+    (``start_s`` by its time stamps; ``start_offset_s``, seconds after the media's beginning).
     """
 
     def __init__(self, out: Path) -> None:
@@ -144,6 +144,7 @@ class AudioFile(Tap):
             "layout": made_of.layout,
             "samples": self._samples,
             "duration_s": round(self._samples / made_of.sample_rate, 6),
+            "start_s": round(start or 0.0, 6),
             "start_offset_s": round(offset, 6),
         }
 
