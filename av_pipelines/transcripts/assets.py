@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from av_pipelines.maker import Choice, Job, Made, Maker, Product
 from av_pipelines.transcripts import engines
 from av_pipelines.transcripts.settings import TranscriptSettings
 from resources.manifest import ModelRef
+from resources.metering import on_gpu
+
+if TYPE_CHECKING:
+    from av_pipelines.transcripts.transcribe import TranscriptResult
 
 _SHOWN_SEGMENTS = 20
+_SHOWN_DOUBTS = 20
 
 
 def choose(settings: TranscriptSettings) -> Choice:
@@ -31,14 +36,40 @@ def _make(job: Job) -> dict[str, Made]:
 
     assert job.choice
     folder = job.out["transcript"]
-    result = transcribe_file(
-        job.inputs["audio"].first("audio.flac", "audio.w64"),
-        folder,
-        job.settings["transcript"],
-        choice=job.choice.handle,
-        progress=job.progress,
-    )
-    return {"transcript": Made(result.facts, tables={"segments": _segments(folder)})}
+    audio, stems, scenes = (job.inputs.get(name) for name in ("audio", "stems", "scenes"))
+    assert audio
+    settings, chosen = job.settings["transcript"], job.choice.handle
+    with on_gpu(engines.device_of(chosen.model.engine, settings), job.meter):
+        result = transcribe_file(
+            audio.first("audio.flac", "audio.w64"),
+            folder,
+            settings,
+            choice=chosen,
+            progress=job.progress,
+            vocals=stems and stems.first("vocals.flac", "vocals.w64"),
+            scenes=scenes and scenes.file("scenes.json"),
+            starts_s=audio.manifest.facts.get("start_s", 0.0),
+            title=Path(job.media.origin).stem,
+        )
+    tables = {
+        "segments": _segments(folder),
+        "not to be trusted": _doubts(result),
+        "rules not kept": result.lint,
+    }
+    return {"transcript": Made(result.facts, result.noted, tables=tables)}
+
+
+def _doubts(result: TranscriptResult) -> list[dict[str, Any]]:
+    """The first stretches not to be trusted, for the UI."""
+    return [
+        {
+            "start_s": round(d.start_s, 2),
+            "end_s": round(d.end_s, 2),
+            "why": d.reason,
+            "text": d.text,
+        }
+        for d in result.doubts[:_SHOWN_DOUBTS]
+    ]
 
 
 def _segments(folder: Path) -> list[dict[str, Any]]:
@@ -58,8 +89,12 @@ TRANSCRIPTS = Maker(
             description="What is said, word by word, as text and subtitles.",
             group="audio",
             settings=TranscriptSettings,
-            code_version="1",
+            code_version="2",
             inputs=("audio",),
+            optional_inputs={
+                "stems": lambda settings: settings.song,
+                "scenes": lambda settings: settings.keep_off_cuts,
+            },
             kinds=frozenset({"whisper"}),
         ),
     ),

@@ -1,119 +1,148 @@
 """Subtitle cues: which words are on the screen together, in which lines, from when to when.
 
-One list of cues serves every subtitle format. Not here: the formats' own syntax (``formats``).
-
-Limits are those of the common style guides (Netflix, Timed Text Style Guide, General
-Requirements: 2 lines of 42 characters, 5/6 s to 7 s). A single word is never broken: one of more
-than 42 characters has an over-long line of its own, one of more than 7 s leaves after 7 s.
+One list of cues serves every subtitle format. Here: what a cue is, and the way from a transcript
+to cues. Not here: where text is cut (``segmentation``), when a cue comes and goes (``timing``),
+what the formats look like (``formats``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from itertools import pairwise
 
-from av_pipelines.transcripts.words import Transcript, Word, join
+from av_pipelines.transcripts.breaks import clusters, columns, is_spaceless
+from av_pipelines.transcripts.subtitle_settings import Rules, SubtitleSettings, rules_for
+from av_pipelines.transcripts.turns import Turn, speakers_of
+from av_pipelines.transcripts.words import Transcript
 
-MAX_LINES = 2
-MAX_CHARACTERS = 42
-MAX_MS = 7000
-MIN_MS = 833
-PAUSE_S = 2.0
 
-_SENTENCE_ENDS = tuple(".!?…。！？")
-_CLAUSE_ENDS = tuple(",;:–—、，；：")
-_CLOSING = "\"'”’»)]"
+@dataclass(frozen=True)
+class Piece:
+    """A word as it stands in a cue, or a part of one where a script has no blanks.
+
+    ``spaced``: a blank stands before it; ``ends_segment``: the recogniser (or a line of a given
+    text) ended after it. Times are milliseconds from the start of the file.
+    """
+
+    text: str
+    start_ms: int
+    end_ms: int
+    spaced: bool = True
+    ends_segment: bool = False
+    speaker: str | None = None
 
 
 @dataclass(frozen=True)
 class Cue:
-    """Lines of text on the screen from ``start_ms`` up to ``end_ms``."""
+    """Lines of pieces on the screen from ``start_ms`` up to ``end_ms``; one speaker at most."""
 
     start_ms: int
     end_ms: int
-    lines: tuple[str, ...]
+    rows: tuple[tuple[Piece, ...], ...]
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The lines as text."""
+        return tuple(write(row) for row in self.rows)
+
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """The pieces of all lines."""
+        return tuple(piece for row in self.rows for piece in row)
+
+    @property
+    def speaker(self) -> str | None:
+        """Who says it, where that is known."""
+        return self.rows[0][0].speaker
 
 
-def make_cues(transcript: Transcript) -> list[Cue]:
-    """Cut a transcript into cues: ordered, not overlapping, at least 1 ms long, no text lost.
+def write(pieces: Sequence[Piece]) -> str:
+    """Write pieces as running text."""
+    return "".join((" " if piece.spaced else "") + piece.text for piece in pieces).strip()
 
-    A cue lasts as long as its words, and up to ``MIN_MS`` where there is room after it.
+
+def make_cues(
+    transcript: Transcript,
+    settings: SubtitleSettings | None = None,
+    *,
+    turns: Sequence[Turn] = (),
+    cuts_s: Sequence[float] = (),
+    fps: Fraction | None = None,
+) -> list[Cue]:
+    """Cut a transcript into cues: in order, not overlapping, at least 1 ms long, no text lost.
+
+    Args:
+        transcript: words in order (``words.tidy``).
+        settings: the rules; what follows from the language is looked up.
+        turns: who speaks when; a cue holds words of one speaker.
+        cuts_s: when the picture cuts, in seconds; cues keep off cuts.
+        fps: frames per second of the picture.
     """
-    groups = [
-        part
-        for segment in transcript.segments
-        for phrase in _at_pauses(segment.words)
-        for part in _split(phrase)
-    ]
-    starts = [round(group[0].start_s * 1000) for group in groups]
-    limits = [*starts[1:], round(transcript.duration_s * 1000)]
-    cues: list[Cue] = []
-    free = 0
-    for group, said, limit in zip(groups, starts, limits, strict=False):
-        start = max(said, free)
-        end = max(round(group[-1].end_s * 1000), start + MIN_MS)
-        # A player drops a cue without length: where words have none, 1 ms is taken from the next.
-        free = max(min(end, limit, start + MAX_MS), start + 1)
-        cues.append(Cue(start, free, _lines(group)))
-    return cues
+    from av_pipelines.transcripts.segmentation import segment
+    from av_pipelines.transcripts.timing import Clock
+
+    language = written_language(transcript)
+    rules = rules_for(settings or SubtitleSettings(), language, fps)
+    pieces = pieces_of(transcript, rules, turns)
+    clock = Clock(pieces, rules, cuts_s, transcript.duration_s)
+    groups = segment(pieces, clock, rules, language)
+    first = [0]
+    for rows in groups:
+        first.append(first[-1] + sum(map(len, rows)))
+    times = clock.times([(a, b) for a, b in pairwise(first)])
+    return [Cue(*time, rows) for time, rows in zip(times, groups, strict=True)]
 
 
-def _at_pauses(words: Sequence[Word]) -> Iterator[Sequence[Word]]:
-    begin = 0
-    for i, (before, after) in enumerate(pairwise(words), start=1):
-        if after.start_s - before.end_s >= PAUSE_S:
-            yield words[begin:i]
-            begin = i
-    yield words[begin:]
+def written_language(transcript: Transcript) -> str | None:
+    """Return the language of the text: of a translation English, else that which is spoken."""
+    return "en" if transcript.task == "translate" else transcript.language
 
 
-def _split(words: Sequence[Word]) -> Iterator[Sequence[Word]]:
-    """Yield parts that fit, cut in two at the best place as often as it takes."""
-    if len(words) == 1 or _fits(words):
-        yield words
-        return
-    lengths = [len(word.text) + word.spaced for word in words]
-    total, left = sum(lengths), 0
-    costs: list[float] = []
-    for i in range(1, len(words)):
-        left += lengths[i - 1]
-        costs.append(abs(2 * left - total) / total + _cost(words[i - 1], words[i]))
-    cut = costs.index(min(costs)) + 1
-    yield from _split(words[:cut])
-    yield from _split(words[cut:])
+def pieces_of(transcript: Transcript, rules: Rules, turns: Sequence[Turn] = ()) -> list[Piece]:
+    """Make pieces of the words of a transcript.
+
+    Each is on one line, without control characters; words of which nothing is left are out. A
+    word that no line can hold, in a script without blanks, is cut between its characters.
+    """
+    speakers = iter(speakers_of(transcript.words, turns))
+    found: list[Piece] = []
+    for segment in transcript.segments:
+        before = len(found)
+        for word in segment.words:
+            text, speaker = one_line(word.text), next(speakers)
+            start, end = round(word.start_s * 1000), round(word.end_s * 1000)
+            piece = Piece(text, start, end, word.spaced, speaker=speaker)
+            if columns(text) > rules.line_columns and is_spaceless(text):
+                found += _cut(piece)
+            elif text:
+                found.append(piece)
+        if len(found) > before:
+            found[-1] = replace(found[-1], ends_segment=True)
+    return found
 
 
-def _fits(words: Sequence[Word]) -> bool:
-    if round(words[-1].end_s * 1000) - round(words[0].start_s * 1000) > MAX_MS:
-        return False
-    if sum(len(word.text) for word in words) > MAX_LINES * MAX_CHARACTERS:
-        return False
-    return all(len(line) <= MAX_CHARACTERS for line in _lines(words))
+def one_line(text: str) -> str:
+    """Make white space of any kind one blank, and drop control characters and half surrogates."""
+    clean = "".join(c for c in text if c.isspace() or unicodedata.category(c) not in ("Cc", "Cs"))
+    return " ".join(clean.split())
 
 
-def _cost(before: Word, after: Word) -> float:
-    """How bad it is to break between two words, beside how unequal it makes the two sides."""
-    if not after.spaced:
-        return 1.0
-    text = before.text.rstrip(_CLOSING)
-    if text.endswith(_SENTENCE_ENDS):
-        return 0.0
-    return 0.2 if text.endswith(_CLAUSE_ENDS) else 0.5
-
-
-def _lines(words: Sequence[Word]) -> tuple[str, ...]:
-    """Write words in one line if they fit, else in the best two."""
-    whole = join(words)
-    if len(whole) <= MAX_CHARACTERS or len(words) == 1:
-        return (whole,)
-    pairs = [
-        (
-            max(len(upper) - MAX_CHARACTERS, len(lower) - MAX_CHARACTERS, 0),
-            _cost(words[i - 1], words[i]) + abs(len(upper) - len(lower)) / MAX_CHARACTERS,
-            (upper, lower),
+def _cut(piece: Piece) -> list[Piece]:
+    """Cut a piece between characters; its time is shared out evenly."""
+    parts = clusters(piece.text)
+    step = (piece.end_ms - piece.start_ms) / len(parts)
+    times = [piece.start_ms + round(i * step) for i in range(len(parts) + 1)]
+    return [
+        Piece(
+            text=part.strip() or part,
+            start_ms=times[i],
+            end_ms=times[i + 1],
+            spaced=piece.spaced if i == 0 else parts[i - 1].isspace(),
+            speaker=piece.speaker,
         )
-        for i in range(1, len(words))
-        for upper, lower in [(join(words[:i]), join(words[i:]))]
+        for i, part in enumerate(parts)
+        if not part.isspace()
     ]
-    return min(pairs)[-1]

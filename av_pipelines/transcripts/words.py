@@ -97,14 +97,17 @@ def word(text: str, start_s: float, end_s: float, probability: float) -> Word | 
     return Word(start_s, end_s, clean, probability, spaced)
 
 
-def tidy(segments: Iterable[Sequence[Word]], duration_s: float) -> tuple[Segment, ...]:
+def tidy(
+    segments: Iterable[Sequence[Word]], duration_s: float, *, keep: bool = False
+) -> tuple[Segment, ...]:
     """Make segments of words whose times are in the file, in order, and do not overlap.
 
     Starts only ever go forward; an end stops at the next start, because a recogniser's onsets
     are better than its ends. Words keep their order and their text. Segments without a letter
-    or digit go: over music, Whisper writes a lone full stop or a note sign.
+    or digit go: over music, Whisper writes a lone full stop or a note sign; ``keep``: they stay,
+    because somebody wrote them.
     """
-    groups = [group for group in segments if any(c.isalnum() for w in group for c in w.text)]
+    groups = [g for g in segments if g and (keep or any(c.isalnum() for w in g for c in w.text))]
     flat = [word for group in groups for word in group]
     starts: list[float] = []
     latest = 0.0

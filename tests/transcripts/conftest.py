@@ -7,10 +7,12 @@ import json
 import shutil
 import subprocess
 import sys
+import wave
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from resources.models import Model, find_model
@@ -48,6 +50,20 @@ def speak(tmp_path: Path) -> Callable[..., Spoken]:
         return Spoken(path, text, {int(number): onset for number, onset in onsets.items()})
 
     return speak
+
+
+@pytest.fixture
+def write_wav() -> Callable[..., Path]:
+    """Write samples of full scale 1 as 16-bit WAV, one channel or (channels, samples)."""
+
+    def write_wav(path: Path, samples: np.ndarray, sample_rate: int = 16_000) -> Path:
+        channels = np.atleast_2d(samples)
+        with wave.open(str(path), "wb") as file:
+            file.setparams((len(channels), 2, sample_rate, 0, "NONE", ""))
+            file.writeframes((channels.T * 32767).astype("<i2").tobytes())
+        return path
+
+    return write_wav
 
 
 @pytest.fixture(scope="session")

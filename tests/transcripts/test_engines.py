@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from av_pipelines.transcripts.engines import BY_QUALITY, FindModel, choose, load_engine
+from av_pipelines.transcripts.engines import (
+    BY_QUALITY,
+    MODEL_NAMES,
+    ON_GPU,
+    FindModel,
+    choose,
+    load_engine,
+)
 from av_pipelines.transcripts.settings import ENGINES, TranscriptSettings
 from resources.models import Model, ModelError, registry
 
@@ -74,11 +81,11 @@ def test_when_all_that_is_here_is_damaged_that_is_said() -> None:
     assert caught.value.code == "MODEL_LOAD_FAILED"
 
 
-def test_every_quality_can_fall_back_on_every_model_of_the_room() -> None:
+@pytest.mark.parametrize("sizes", [*BY_QUALITY.values(), *ON_GPU.values()])
+def test_every_quality_can_fall_back_on_every_model_of_the_room(sizes: tuple[str, ...]) -> None:
     speech = {name for name, entry in registry().items() if entry.engine in ENGINES}
-    assert {quality: set(names) for quality, names in BY_QUALITY.items()} == dict.fromkeys(
-        ["draft", "standard", "high"], speech
-    )
+    assert speech <= {prefix + size for prefix in MODEL_NAMES.values() for size in sizes}
+    assert set(MODEL_NAMES) == set(ENGINES)
 
 
 def test_files_that_are_no_model_are_named(tmp_path: Path) -> None:

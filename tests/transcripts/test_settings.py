@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from av_pipelines.settings import SettingsError
@@ -25,6 +27,7 @@ def merged(**values: object) -> TranscriptSettings:
             {"model": "whisper-large-v3-turbo", "task": "translate"},
             r"it cannot translate; these can: .*whisper-large-v3$",
         ),
+        ({"text": " \n"}, r"transcript.text = ' .n': no text in it"),
         ({"beam_size": 0}, r"transcript.beam_size = 0.*greater than or equal to 1"),
     ],
 )
@@ -52,3 +55,15 @@ def test_threads_change_no_version_and_all_else_does() -> None:
 
 def test_every_setting_has_a_help_text() -> None:
     assert all(field.description for field in TranscriptSettings.model_fields.values())
+
+
+def test_a_text_file_counts_by_what_is_in_it(tmp_path: Path) -> None:
+    one, other = tmp_path / "one.txt", tmp_path / "other.txt"
+    one.write_text("Let it be")
+    other.write_text("Let it be")
+    settings = [TranscriptSettings(text_file=str(path)) for path in (one, other)]
+
+    assert settings[0].identity() == settings[1].identity()
+    before = settings[0].identity()
+    one.write_text("Let it go")
+    assert settings[0].identity() != before
