@@ -316,7 +316,11 @@ def doctor(*, store: Store = None, json: Json = False) -> int:
     return DONE if all(finding.ok for finding in findings) else OUR_FAULT
 
 
-app.command("av_pipelines.models_command:models_app", name="models", help="Models: list, pull, path, verify.")
+app.command(
+    "av_pipelines.models_command:models_app",
+    name="models",
+    help="Show, get, find and check the models that engines use.",
+)
 
 
 # ---------------------------------------------------------------------- reports

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, ClassVar, Self, cast, get_origin
+from typing import Any, ClassVar, Self, cast, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
@@ -34,6 +34,10 @@ class Settings(BaseModel):
 
     neutral: ClassVar[frozenset[str]] = frozenset()
     """Fields that cannot change what comes out (threads, limits): left out of the version."""
+
+    paths: ClassVar[frozenset[str]] = frozenset()
+    """Fields, dotted in tables, that name files of this machine. A sidecar may not set them: it
+    comes from whoever can drop a file."""
 
     def identity(self) -> dict[str, Any]:
         """Return the settings that the version is a hash of."""
@@ -150,6 +154,7 @@ def read_sidecar(media: Path, assets: Mapping[str, type[Settings]]) -> dict[str,
         if path.suffix == SIDECAR_SUFFIX:
             tables |= parse_toml(text, str(path))
             check_tables(tables, str(path), assets)
+            _check_no_paths(tables, path, assets)
             continue
         asset, key = TEXT_SIDECARS["".join(path.suffixes[-2:])]
         if key in tables.get(asset, {}):
@@ -157,6 +162,21 @@ def read_sidecar(media: Path, assets: Mapping[str, type[Settings]]) -> dict[str,
         tables.setdefault(asset, {})[key] = text
         check_tables(tables, str(path), assets)
     return cast("dict[str, Values]", tables)
+
+
+def _check_no_paths(
+    tables: Mapping[str, Values], sidecar: Path, assets: Mapping[str, type[Settings]]
+) -> None:
+    for asset, values in tables.items():
+        for dotted in assets[asset].paths:
+            value: Any = values
+            for key in dotted.split("."):
+                value = value.get(key) if isinstance(value, dict) else None
+            if value:
+                raise SettingsError(
+                    f"{sidecar}: {asset}.{dotted} names a file of this machine; a sidecar may "
+                    "not: set it in a recipe, in the launchpad or with --set"
+                )
 
 
 def _read_plain(path: Path) -> str:
@@ -198,19 +218,35 @@ def check_tables(
 def parse_assignments(
     assignments: list[str], assets: Mapping[str, type[Settings]]
 ) -> dict[str, dict[str, Any]]:
-    """Read ``asset.key=value`` pairs of ``--set``: values as in TOML, else plain text or a,b,c."""
+    """Read ``asset.key=value`` pairs of ``--set``: values as in TOML, else plain text or a,b,c.
+
+    A setting that is a table is given whole, or key by key: ``asset.key.inner=value``.
+    """
     tables: dict[str, dict[str, Any]] = {}
     for text in assignments:
         name, equals, value = text.partition("=")
-        asset, dot, key = name.strip().partition(".")
-        if not (equals and dot and key):
+        asset, *keys = (part.strip() for part in name.split("."))
+        if not (equals and keys and all(keys)):
             raise SettingsError(f"--set {text}: give it as asset.key=value")
+        table, model = tables.setdefault(asset, {}), assets.get(asset)
+        for key in keys[:-1]:
+            table = table.setdefault(key, {})
+            model = _table_model(model, key)
+            if not isinstance(table, dict):
+                raise SettingsError(f"--set {text}: {key} has been given as {table!r}, no table")
         given = _toml_value(value.strip())
-        if isinstance(given, str) and _is_list(assets.get(asset), key.strip()):
+        if isinstance(given, str) and _is_list(model, keys[-1]):
             given = [part.strip() for part in given.split(",")]
-        tables.setdefault(asset, {})[key.strip()] = given
+        table[keys[-1]] = given
     check_tables(tables, "--set", assets)
     return tables
+
+
+def _table_model(model: type[Settings] | None, key: str) -> type[Settings] | None:
+    """Return the model of a setting that is a table itself, also of one that may be none."""
+    field = model.model_fields.get(key) if model else None
+    kinds = (field.annotation, *get_args(field.annotation)) if field else ()
+    return next((k for k in kinds if isinstance(k, type) and issubclass(k, Settings)), None)
 
 
 def _is_list(model: type[Settings] | None, key: str) -> bool:

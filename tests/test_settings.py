@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from av_pipelines.makers import SETTINGS
 from av_pipelines.settings import Recipes, SettingsError, parse_assignments, read_sidecar
 from tests.conftest import NoSettings, ShoutSettings
 
@@ -57,6 +58,43 @@ def test_a_sidecar_lies_beside_its_file(tmp_path: Path) -> None:
     (tmp_path / "song.mp3.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(SettingsError, match=r"song\.mp3\.toml: not UTF-8"):
         read_sidecar(song, ASSETS)
+
+
+def test_a_text_beside_a_file_is_a_setting(tmp_path: Path) -> None:
+    song, lyrics = tmp_path / "song.mp3", tmp_path / "song.mp3.lyrics.txt"
+    lyrics.write_text("\ufeffHello\nworld\n", "utf-8")
+    (tmp_path / "song.mp3.toml").write_text('[transcript]\nlanguage = "en"\n')
+    assert read_sidecar(song, SETTINGS) == {
+        "transcript": {"language": "en", "text": "Hello\nworld\n"}
+    }
+    lyrics.write_bytes("Grüße".encode("cp1252"))
+    with pytest.raises(SettingsError, match=r"song\.mp3\.lyrics\.txt: not UTF-8 text .*save it as"):
+        read_sidecar(song, SETTINGS)
+
+
+def test_two_texts_beside_a_file_are_one_too_many(tmp_path: Path) -> None:
+    for ending in ("lyrics", "script"):
+        (tmp_path / f"song.mp3.{ending}.txt").write_text("Hello")
+    with pytest.raises(SettingsError, match="another sidecar gives transcript"):
+        read_sidecar(tmp_path / "song.mp3", SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("table", "setting"),
+    [
+        ('[transcript]\ntext_file = "/etc/passwd"', "transcript.text_file"),
+        ('[master.effects]\nplugins = ["/tmp/evil.vst3"]', "master.effects.plugins"),
+        ('[look]\nlut = "/etc/secret.cube"', "look.lut"),
+        ('[stems]\nmodel = "m"\nmodel_repo = "/tmp"', "stems.model_repo"),
+    ],
+)
+def test_a_sidecar_cannot_reach_for_files_of_the_machine(
+    tmp_path: Path, table: str, setting: str
+) -> None:
+    """It comes from whoever can drop a file."""
+    (tmp_path / "song.mp3.toml").write_text(table)
+    with pytest.raises(SettingsError, match=f"{setting} names a file of this machine"):
+        read_sidecar(tmp_path / "song.mp3", SETTINGS)
 
 
 def test_assignments_read_values_as_toml_and_else_as_text() -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from av_pipelines.scenes.detector_settings import DetectorSettings
-from resources.models import Model, ModelError, find_model
+from resources.models import Model, ModelError, obtain_model
 
 MODEL = "transnetv2"
 Detector = Literal["transnetv2", "cascade", "signals", "adaptive", "content", "fade"]
@@ -44,7 +44,7 @@ def choose(settings: DetectorSettings) -> Chosen:
     if detector not in ("transnetv2", "cascade"):
         return Chosen(detector)
     try:
-        return Chosen(detector, find_model(MODEL))
+        return Chosen(detector, obtain_model(MODEL))
     except ModelError as error:
         if settings.detector != "auto" or error.code != "MODEL_NOT_FOUND":
             raise

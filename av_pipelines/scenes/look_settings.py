@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -34,6 +34,8 @@ Even = Annotated[int, Field(ge=16, le=8192, multiple_of=2)]
 
 class LookSettings(Settings):
     """Settings of the ``look`` asset; as long as none is changed, there is no look to make."""
+
+    paths: ClassVar[frozenset[str]] = frozenset({"lut"})
 
     exposure_ev: Annotated[float, Field(ge=-6, le=6)] = 0.0
     """Exposure in stops, -6 to 6: every stop doubles the light."""

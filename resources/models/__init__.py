@@ -5,7 +5,7 @@ is the one it should be, ``downloads`` asks the hub after the user agreed (``con
 opens files of PyTorch without trusting them. Engines load models; nothing here does.
 """
 
-from resources.models.finding import Model, find_model
+from resources.models.finding import Model, find_model, obtain_model
 from resources.models.registry import (
     FOLDER_VARIABLE,
     MODELS_TOML,
@@ -31,6 +31,7 @@ __all__ = [
     "entry_of",
     "find_model",
     "model_folder",
+    "obtain_model",
     "parse_registry",
     "read_registry",
     "registry",

@@ -1,6 +1,6 @@
 """Where a model is on this machine: the model folder, installed packages, the caches of hubs.
 
-Nothing here goes to the network unless ``find_model`` is told to fetch, and then ``downloads``
+Nothing here goes to the network but ``obtain_model``, and for that ``downloads``
 does.
 """
 
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from resources.models.consent import has_consent
 from resources.models.hashing import present, verified
 from resources.models.registry import (
     FOLDER_VARIABLE,
@@ -53,7 +54,6 @@ def find_model(
     *,
     folder: Path | None = None,
     known: Mapping[str, Entry] | None = None,
-    fetch: bool = False,
 ) -> Model:
     """Find a model on this machine, and make sure that it is the one it says it is.
 
@@ -66,22 +66,33 @@ def find_model(
         folder: the local model folder; a model is the folder of its name in there. None means
             ``model_folder()``.
         known: the registry; None means ``registry()``.
-        fetch: download it when it is not here and the user has agreed to that model.
 
     Raises:
-        ModelError: ``MODEL_NOT_FOUND`` or ``MODEL_LOAD_FAILED``; with ``fetch`` also
-            ``CONSENT_REQUIRED`` and ``MODEL_DOWNLOAD_FAILED``.
+        ModelError: ``MODEL_NOT_FOUND`` or ``MODEL_LOAD_FAILED``.
     """
     folder = (folder or model_folder()).absolute()
     entry = entry_of(name, known)
     path = _in_folder(entry, folder) or _in_packages(entry, folder) or _in_cache(entry)
-    if path is None and fetch and entry.hub:
-        from resources.models.downloads import pull
-
-        return pull(name, folder=folder, known=known)
     if path is None:
         raise ModelError("MODEL_NOT_FOUND", _not_found(entry, folder))
     return model_at(entry, path, folder)
+
+
+def obtain_model(
+    name: str, *, folder: Path | None = None, known: Mapping[str, Entry] | None = None
+) -> Model:
+    """Find a model, and download it first if it is not here and the user has agreed to it.
+
+    Raises:
+        ModelError: as ``find_model``, or ``MODEL_DOWNLOAD_FAILED``.
+    """
+    folder = (folder or model_folder()).absolute()
+    entry = entry_of(name, known)
+    if entry.hub and locate(entry, folder) is None and has_consent(entry, folder):
+        from resources.models.downloads import pull
+
+        return pull(name, folder=folder, known=known)
+    return find_model(name, folder=folder, known=known)
 
 
 def model_at(entry: Entry, home: Path, folder: Path) -> Model:

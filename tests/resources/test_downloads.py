@@ -18,7 +18,16 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from resources.models import Entry, Model, ModelError, ModelFile, downloads, find_model, registry
+from resources.models import (
+    Entry,
+    Model,
+    ModelError,
+    ModelFile,
+    downloads,
+    find_model,
+    obtain_model,
+    registry,
+)
 from resources.models.consent import give_consent, has_consent
 from resources.models.downloads import pull, staging_of
 from tests.resources.hub import COMMIT, Hub
@@ -256,10 +265,10 @@ def test_a_maker_may_fetch_only_what_was_agreed_to(
     hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AVP_CONSENT")
-    with pytest.raises(ModelError, match="CONSENT_REQUIRED"):
-        find_model("toy", folder=tmp_path, known=KNOWN, fetch=True)
+    with pytest.raises(ModelError, match=r"MODEL_NOT_FOUND: .* avp models pull toy"):
+        obtain_model("toy", folder=tmp_path, known=KNOWN)
     give_consent(TOY, tmp_path)
-    assert find_model("toy", folder=tmp_path, known=KNOWN, fetch=True).sha256 == SHA256
+    assert obtain_model("toy", folder=tmp_path, known=KNOWN).sha256 == SHA256
 
 
 def test_a_token_goes_to_the_hub_and_to_nobody_else(

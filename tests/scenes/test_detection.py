@@ -88,9 +88,6 @@ def test_cuts_and_transitions_are_found_and_flashes_and_pans_are_not(
     cuts, gradual = scores([(result.transitions, true) for result, true in results])
     assert cuts >= 0.98
     assert gradual >= 0.9
-    flashes = sum(bool(shot.flashes) for seed in SEEDS for shot in programme(seed, SHOTS))
-    assert flashes > 3
-    assert sum(len(result.rejected) for result, _ in results) >= flashes
 
 
 def test_standard_asks_the_network_about_little_and_is_as_good(
@@ -101,6 +98,8 @@ def test_standard_asks_the_network_about_little_and_is_as_good(
     assert cuts >= 0.98
     assert gradual >= 0.9
     assert np.mean([result.asked for result, _ in results]) < 0.08
+    flashes = sum(bool(shot.flashes) for seed in SEEDS for shot in programme(seed, SHOTS))
+    assert sum(len(result.rejected) for result, _ in results) >= flashes > 3
 
 
 def test_high_asks_about_every_frame_and_is_as_good(see: See) -> None:

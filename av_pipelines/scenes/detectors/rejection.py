@@ -55,7 +55,8 @@ def _gone_again(thumbnails: Thumbnails, row: int, longest: int) -> Flash | None:
     if not len(during) or abs(float(during[0].mean() - before.mean())) < _FLASH:
         return None
     pair = np.stack([before[0], during[0]]).reshape(2, -1)
-    plain = pair[1].std() < _WASHED * pair[0].std()
+    contrast = pair.std(axis=1)
+    plain = contrast.min() < _PLAIN or contrast[1] < _WASHED * contrast[0]
     if not plain and np.corrcoef(pair[0], pair[1])[0, 1] < _SAME:
         return None
     left = np.minimum(
