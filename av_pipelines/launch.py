@@ -6,24 +6,28 @@ Not here: the terminal (``cli``), noticing files by themselves (``sensors``).
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from av_pipelines.intake.claim import register
 from av_pipelines.maker import Outcome, Studio
 from av_pipelines.makers import MAKERS, PRODUCTS, SETTINGS, assets_of
-from av_pipelines.settings import SIDECAR_SUFFIX, SettingsError, Values, read_sidecar
+from av_pipelines.settings import SIDECAR_SUFFIX, Settings, SettingsError, Values, read_sidecar
 from partitions.keys import media_key
 from resources.manifest import Claim
 
 if TYPE_CHECKING:
     import dagster as dg
+
+    from av_pipelines.masters.settings import MasterSettings
 
 
 @dataclass
@@ -35,6 +39,8 @@ class FileResult:
     outcomes: list[Outcome] = field(default_factory=list)
     command: str | None = None
     """Of a quarantined file: what shows the refusal by hand."""
+    settled: Callable[[str], Settings] | None = None
+    """Asset → its settings for this file, from recipe, sidecar and run."""
 
     @property
     def state(self) -> Literal["done", "partial", "quarantined"]:
@@ -176,16 +182,36 @@ def album_settings(tracks: Sequence[FileResult]) -> dict[str, float]:
     """Return the settings of ``master`` that give all tracks one gain, from their ``audio``.
 
     Raises:
-        ValueError: not one of the tracks has sound.
+        SettingsError: the tracks cannot be an album with their settings; why is said.
     """
-    from av_pipelines.masters.album import album_loudness
+    from av_pipelines.masters.album import album_level
+    from av_pipelines.masters.chain import MasterError
 
-    sounds = [o.artifact for t in tracks for o in t.outcomes if o.asset == "audio" and o.artifact]
-    album = album_loudness([sound.first("audio.flac", "audio.w64") for sound in sounds])
+    album = [
+        (
+            outcome.artifact.first("audio.flac", "audio.w64"),
+            cast("MasterSettings", track.settled("master")),
+        )
+        for track in tracks
+        for outcome in track.outcomes
+        if outcome.asset == "audio" and outcome.artifact and track.settled
+    ]
+    try:
+        level = album_level(album)
+    except MasterError as error:
+        raise SettingsError(str(error)) from None
+    if not math.isfinite(level.integrated_lufs):
+        return {}  # silence has no level to share
     return {
-        "album_lufs": round(album.integrated_lufs, 4),
-        "album_true_peak_dbtp": round(album.true_peak_dbtp, 4),
+        "album_gain_db": round(level.gain_db, 4),
+        "album_lufs": round(level.integrated_lufs, 4),
+        "album_true_peak_dbtp": round(level.true_peak_dbtp, 4),
     }
+
+
+def _settled(layers: Sequence[Mapping[str, Values]], asset: str) -> Settings:
+    given = zip(("recipe", "sidecar", "run config"), layers, strict=True)
+    return SETTINGS[asset].merged(asset, *((where, layer.get(asset, {})) for where, layer in given))
 
 
 def _was_interrupted(result: dg.JobExecutionResult) -> bool:
@@ -262,6 +288,8 @@ def run_files(
             result.outcomes += [Outcome("failed", a, key, reason=str(error)) for a in wanted]
             continue
         register(studio.store, result.path, key, recipe=recipe, claim=claim, sidecar=sidecar)
+        layers = (studio.recipes.get(recipe).settings, sidecar, overrides or {})
+        result.settled = partial(_settled, layers)
         ready.append(key)
     process = uuid.uuid4().hex
     with (

@@ -1,8 +1,9 @@
 """A chain of processors over a programme, in blocks, in constant memory.
 
-Here: reading the programme as a delivered file needs it, the interface of a processor, gain,
-dither, and running blocks through several. A new effect is a class with ``process`` and ``flush``
-and its place in ``delivery``. Not here: the limiter (``limiter``), measuring (``media.loudness``).
+Here: reading and measuring the programme as a delivered file needs it, the interface of a
+processor, dither, and running blocks through several. A new effect is a class with ``process`` and
+``flush`` and its place in ``delivery``. Not here: the limiter (``limiter``), the meter
+(``media.loudness``).
 
 Blocks are ``float32`` arrays of shape (channels, samples); full scale is ±1.
 """
@@ -18,6 +19,7 @@ from typing import Protocol, Self
 import numpy as np
 
 from av_pipelines.media.audio import probe_audio, read_blocks
+from av_pipelines.media.loudness import Loudness, measure_blocks
 
 # What channels are where nobody says (RFC 9639 §9.1.3, which media.loudness follows too).
 _USUAL_LAYOUTS = {
@@ -95,6 +97,10 @@ class Programme:
         """Return a part of the same sound."""
         return replace(self, start_s=start_s, duration_s=duration_s)
 
+    def measured(self) -> Loudness:
+        """Measure it as it is."""
+        return measure_blocks(self.blocks(), self.sample_rate, self.channels, self.layout)
+
     def blocks(self) -> Iterator[np.ndarray]:
         """Read it.
 
@@ -119,24 +125,6 @@ class Programme:
                 )
             done += block.shape[1]
             yield block
-
-
-class Gain:
-    """The same gain throughout.
-
-    Args:
-        db: in dB.
-    """
-
-    def __init__(self, db: float) -> None:
-        self._factor = np.float32(10 ** (db / 20))
-
-    def process(self, block: np.ndarray) -> np.ndarray:
-        """Multiply."""
-        return block * self._factor
-
-    def flush(self) -> None:
-        """Nothing is kept."""
 
 
 class Dither:

@@ -13,14 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
-from av_pipelines.masters.chain import Dither, Gain, Processor, Programme, run, watched
+from av_pipelines.masters.chain import Dither, Programme, run, watched
 from av_pipelines.masters.formats import Encoding, Format
-from av_pipelines.masters.levelling import TOLERANCE_LU, Level, Search, times
-from av_pipelines.masters.limiter import Reduction, TruePeakLimiter
+from av_pipelines.masters.levelling import LOSS_POWER, SURE_LU, TOLERANCE_LU, Level, Search, times
+from av_pipelines.masters.limiter import Reduction
+from av_pipelines.masters.m4a import M4aWriter
 from av_pipelines.masters.mp3 import Mp3Writer
 from av_pipelines.masters.settings import MasterSettings
-from av_pipelines.masters.sketch import Sketch
-from av_pipelines.masters.tags import Cover, write_replay_gain, write_tags
+from av_pipelines.masters.sketch import Sketch, limiter_for
+from av_pipelines.masters.tags import Cover, can_hold_tags, write_replay_gain, write_tags
 from av_pipelines.media.audio import AudioWriter
 from av_pipelines.media.loudness import Loudness, measure_blocks
 
@@ -53,21 +54,6 @@ class Delivered:
     programme: Programme
     encoding: Encoding
     actions: tuple[str, ...] = field(default=())
-
-
-def limited(
-    programme: Programme, gain_db: float, ceiling_dbtp: float, settings: MasterSettings
-) -> tuple[Iterator[np.ndarray], TruePeakLimiter]:
-    """Return a programme after gain and limiter, in blocks, and the limiter that runs in it."""
-    limiter = TruePeakLimiter(
-        programme.sample_rate,
-        programme.channels,
-        ceiling_dbtp,
-        lookahead_ms=settings.lookahead_ms,
-        release_ms=settings.release_ms,
-    )
-    chain: list[Processor] = [Gain(gain_db), limiter]
-    return run(programme.blocks(), chain), limiter
 
 
 def deliver(
@@ -116,10 +102,12 @@ def deliver(
     encodings = 0
     while True:
         done = 1 - 0.5**encodings
-        blocks, limiter = limited(programme, feed.gain_db, feed.ceiling_dbtp, settings)
-        told = watched(blocks, samples, _part(progress, done, 0.45 * (1 - done)))
+        limiter = limiter_for(programme, feed.gain_db, feed.ceiling_dbtp, settings)
+        told = watched(
+            run(programme.blocks(), [limiter]), samples, _part(progress, done, 0.45 * (1 - done))
+        )
         _encode(told, path, kind, encoding, programme)
-        loudness = measure(Programme.of(path))
+        loudness = Programme.of(path).measured()
         encodings += 1
         over = loudness.true_peak_dbtp - ceiling
         off = feeding.off(loudness)
@@ -147,8 +135,11 @@ def deliver(
             f"{path.name}: has {loudness.integrated_lufs:.2f} LUFS, {abs(off):.2f} LU "
             f"{'under' if off > 0 else 'over'} the target, after encoding it {times(encodings)}."
         )
-    write_tags(path, kind.tags, tags, cover)
-    write_replay_gain(path, kind.tags, loudness)
+    if can_hold_tags(path):
+        write_tags(path, kind.tags, tags, cover)
+        write_replay_gain(path, kind.tags, loudness, _album(settings))
+    else:
+        actions.append(f"{path.name}: over 4 GiB, so it is RF64 and holds no tags.")
     progress(1.0)
     return Delivered(
         name=path.name,
@@ -225,15 +216,20 @@ class _Feeding:
             return _Feed(near_db, ceiling, aim)  # nothing is limited
         # How loud the pieces are after the gain that is known to give the target, and from there
         # to the loudness wanted under the other ceiling.
-        spread, settings = self.sketch.spread, self.settings
-        found = measure(spread)
-        known = loudness_after(spread, level.gain_db, settings.ceiling_dbtp, settings)
+        sketch = self.sketch
+        known = sketch.after(level.gain_db, self.settings.ceiling_dbtp)
         search = Search(
-            found.integrated_lufs,
-            found.true_peak_dbtp,
+            sketch.own.integrated_lufs,
+            sketch.own.true_peak_dbtp,
             ceiling,
-            lambda gain: loudness_after(spread, gain, ceiling, settings),
+            lambda gain: sketch.after(gain, ceiling),
         )
+        over = sketch.own.true_peak_dbtp + level.gain_db - self.settings.ceiling_dbtp
+        lost = sketch.own.integrated_lufs + level.gain_db - known
+        if over > 0:
+            losing = lost * (search.over(near_db) / over) ** LOSS_POWER
+            if losing <= SURE_LU:
+                return _Feed(near_db + losing - lost, ceiling, aim)
         wanted = known + aim - (level.target_lufs if level.target_lufs is not None else aim)
         _, gain, _ = search.run(wanted, start_db=near_db)
         return _Feed(gain, ceiling, aim)
@@ -254,13 +250,14 @@ def _rehearsed(
     fed = []
 
     def blocks() -> Iterator[np.ndarray]:
-        for block in limited(pieces, feed.gain_db, feed.ceiling_dbtp, feeding.settings)[0]:
+        limiter = limiter_for(pieces, feed.gain_db, feed.ceiling_dbtp, feeding.settings)
+        for block in run(pieces.blocks(), [limiter]):
             fed.append(block)
             yield block
 
     try:
         _encode(blocks(), trial, kind, encoding, pieces)
-        came = measure(Programme.of(trial))
+        came = Programme.of(trial).measured()
     finally:
         trial.unlink(missing_ok=True)
     went = measure_blocks(fed, pieces.sample_rate, pieces.channels, pieces.layout)
@@ -270,6 +267,12 @@ def _rehearsed(
         return feed  # silence
     under = ceiling - max(0.0, lift) - _REHEARSAL_SPARE_DB
     return feeding.corrected(feed, min(ceiling, under), shift)
+
+
+def _album(settings: MasterSettings) -> tuple[float, float] | None:
+    if settings.album_lufs is None or settings.album_true_peak_dbtp is None:
+        return None
+    return settings.album_lufs, settings.album_true_peak_dbtp
 
 
 def _part(progress: Callable[[float], None], start: float, size: float) -> Callable[[float], None]:
@@ -285,20 +288,17 @@ def _encode(
 ) -> None:
     if encoding.bits == 16:
         blocks = run(blocks, [Dither(encoding.bits)])
+    rate, layout = programme.sample_rate, programme.layout
     if encoding.codec == "lame":
-        writer = Mp3Writer(
-            path,
-            programme.sample_rate,
-            programme.channels,
-            encoding.bit_rate,
-            encoding.vbr_quality,
-        )
+        writer = Mp3Writer(path, rate, programme.channels, encoding.bit_rate, encoding.vbr_quality)
+    elif encoding.codec == "aac":
+        writer = M4aWriter(path, rate, layout, encoding.bit_rate, encoding.options)
     else:
         writer = AudioWriter(
             path,
             encoding.codec,
-            programme.sample_rate,
-            programme.layout,
+            rate,
+            layout,
             bit_depth=encoding.bits or 24,
             bit_rate=encoding.bit_rate,
             options=encoding.options,
@@ -307,19 +307,3 @@ def _encode(
     with writer:
         for block in blocks:
             writer.write(block)
-
-
-def measure(programme: Programme) -> Loudness:
-    """Measure a programme as it is."""
-    return measure_blocks(
-        programme.blocks(), programme.sample_rate, programme.channels, programme.layout
-    )
-
-
-def loudness_after(
-    programme: Programme, gain_db: float, ceiling_dbtp: float, settings: MasterSettings
-) -> float:
-    """Measure a programme's integrated loudness after gain and limiter, without writing it."""
-    blocks, _ = limited(programme, gain_db, ceiling_dbtp, settings)
-    found = measure_blocks(blocks, programme.sample_rate, programme.channels, programme.layout)
-    return found.integrated_lufs

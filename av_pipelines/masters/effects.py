@@ -8,7 +8,6 @@ Pedalboard is under GPL-3.0, so it is an optional extra that only effects import
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -46,15 +45,14 @@ class Effects:
                 "Take it out for this file"
             )
         self._board: Any = Pedalboard(_plugins(programme, settings))
-        self._rate, self._channels = programme.sample_rate, programme.channels
+        self._programme = programme
         self._owed = 0
 
     def process(self, block: np.ndarray) -> np.ndarray:
         """Take the next samples, return those that are done."""
         self._owed += block.shape[1]
-        out = self._board.process(block, self._rate, _BUFFER, reset=False)
         # Plug-ins that look ahead give the first samples later.
-        out = np.asarray(out, np.float32)[:, : self._owed]
+        out = self._run(block)[:, : self._owed]
         self._owed -= out.shape[1]
         return out
 
@@ -64,9 +62,18 @@ class Effects:
         if not owed:
             return None
         # What is owed comes after at most as much silence, plus a buffer.
-        silence = np.zeros((self._channels, owed + _BUFFER), np.float32)
-        out = self._board.process(silence, self._rate, _BUFFER, reset=False)
-        return np.asarray(out, np.float32)[:, :owed]
+        silence = np.zeros((self._programme.channels, owed + _BUFFER), np.float32)
+        return self._run(silence)[:, :owed]
+
+    def _run(self, block: np.ndarray) -> np.ndarray:
+        programme = self._programme
+        try:
+            out = self._board.process(block, programme.sample_rate, _BUFFER, reset=False)
+        except ValueError as error:  # a plug-in for other channels
+            raise MasterError(
+                f"{programme.path}: effects.plugins: {error} Take it out for this file"
+            ) from None
+        return np.asarray(out, np.float32)
 
 
 def _plugins(programme: Programme, settings: EffectSettings) -> list[Any]:
@@ -120,9 +127,10 @@ def _external(programme: Programme, path: Path) -> Any:
 
 def describe(settings: EffectSettings) -> str:
     """Name the effects, in order."""
-    said: Iterable[str] = (
-        name.replace("_hz", "").replace("_db", "")
-        for name in type(settings).model_fields
-        if name != "preset" and getattr(settings, name)
-    )
+    said = []
+    for name in type(settings).model_fields:
+        if name == "plugins":
+            said += [Path(path).name for path in settings.plugins]
+        elif name != "preset" and getattr(settings, name):
+            said.append(name.replace("_hz", "").replace("_db", ""))
     return ", ".join(said)

@@ -4,9 +4,9 @@ Here: for each format its suffix, encoder, container options, and which sample r
 layouts it can hold. A new format is a row here and, where it has a bit rate, a setting. Not here:
 writing the files (``delivery``), tags (``tags``).
 
-What a format cannot hold is converted by FFmpeg's resampler before gain and limiter, so that the
-target and the ceiling hold for the converted sound: MP3 holds mono and stereo to 48 kHz, AAC and
-Opus to 7.1, Opus 48 kHz only, FFmpeg's Vorbis encoder stereo only.
+What a format cannot hold is converted before gain and limiter, rates by soxr and layouts by FFmpeg,
+so that the target and the ceiling hold for the converted sound: MP3 holds mono and stereo to
+48 kHz, AAC and Opus to 7.1, Opus 48 kHz only, FFmpeg's Vorbis encoder stereo only.
 """
 
 from __future__ import annotations
@@ -47,22 +47,22 @@ class Format:
     Attributes:
         suffix: of the file, with dot.
         encoding: settings and number of channels → how to encode.
+        tags: how it holds title, artist and the gain for even loudness; see ``tags``.
         lossless: the samples come back as they went in (but for the bit depth).
         rates: sample rates it holds, in Hz, ascending; None: any.
         layouts: FFmpeg's names of the channel layouts it holds; None: any.
         container_options: for FFmpeg's muxer.
-        tags: how it holds title, artist and the gain for even loudness; see ``tags``.
         headroom_db: how far under the ceiling its encoder is fed at first, because decoding raises
             the peaks: about what it takes to encode most music once only.
     """
 
     suffix: str
     encoding: Callable[[MasterSettings, int], Encoding]
+    tags: TagStyle
     lossless: bool = False
     rates: tuple[int, ...] | None = None
     layouts: tuple[str, ...] | None = None
     container_options: Mapping[str, str] = field(default_factory=dict)
-    tags: TagStyle | None = None
     headroom_db: float = 0.0
 
     @property
@@ -146,33 +146,32 @@ _MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 _AAC_RATES = (7350, *_MP3_RATES, 64000, 88200, 96000)
 
 FORMATS: Mapping[FormatName, Format] = {
-    "flac": Format(".flac", _flac, lossless=True, tags="vorbis"),
-    # RF64 over 4 GiB; its chunks are not what tag editors expect, so there is no ReplayGain.
-    "wav": Format(".wav", _wav, lossless=True, container_options={"rf64": "auto"}),
+    "flac": Format(".flac", _flac, "vorbis", lossless=True),
+    # RF64 over 4 GiB, which then has no tags.
+    "wav": Format(".wav", _wav, "id3", lossless=True, container_options={"rf64": "auto"}),
     "mp3": Format(
         ".mp3",
         _mp3,
+        "id3",
         rates=_MP3_RATES,
         layouts=("mono", "stereo"),
-        tags="id3",
         headroom_db=0.6,
     ),
     "m4a": Format(
         ".m4a",
         _m4a,
+        "mp4",
         rates=_AAC_RATES,
         layouts=("mono", "stereo", "3.0", "4.0", "5.0", "5.1", "7.1"),
-        container_options={"movflags": "+faststart"},
-        tags="mp4",
         headroom_db=0.7,
     ),
-    "ogg": Format(".ogg", _ogg, layouts=("stereo",), tags="vorbis", headroom_db=0.8),
+    "ogg": Format(".ogg", _ogg, "vorbis", layouts=("stereo",), headroom_db=0.8),
     "opus": Format(
         ".opus",
         _opus,
+        "r128",
         rates=(48000,),
         layouts=("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1"),
-        tags="r128",
         headroom_db=1.0,
     ),
 }

@@ -14,10 +14,25 @@ from enum import Enum, auto
 from av_pipelines.masters.chain import MasterError
 from av_pipelines.masters.settings import MasterSettings
 
-__all__ = ["TOLERANCE_LU", "Level", "Outcome", "Search", "find_gain", "times"]
+__all__ = [
+    "LOSS_POWER",
+    "SURE_LU",
+    "TOLERANCE_LU",
+    "Level",
+    "Outcome",
+    "Search",
+    "find_gain",
+    "times",
+]
 
 TOLERANCE_LU = 0.1
 """How far a delivered file may be from the target."""
+
+LOSS_POWER = 2.5
+"""What limiting takes away grows about with this power of how far the peaks are over."""
+
+SURE_LU = 0.15
+"""So little taken away is estimated well enough: no need to measure it."""
 
 _PASSES = 4
 _CLOSE_ENOUGH_LU = 0.06  # leaves room for what an encoder and another meter do
@@ -92,6 +107,8 @@ class Search:
                 self.integrated_lufs, self.true_peak_dbtp, self.ceiling_dbtp, self.estimate
             )
             _, gain, _ = rough.run(target_lufs, start_db=start_db)
+            if abs(gain - plain) <= SURE_LU and gain <= most_db:
+                return Outcome.FOUND, gain, 0  # the delivered file is measured in any case
         tried: list[tuple[float, float]] = []
         while gain <= most_db:
             tried.append((gain, self.measure(gain)))
@@ -119,10 +136,9 @@ class Search:
         if len(tried) > 1:
             before_gain, before = tried[-2]
             return min(1.0, (loudness - before) / (gain - before_gain))
-        # The loss grows about with the power 2.5 of how far the peaks are over the ceiling.
         lost = gain + self.integrated_lufs - loudness
         over = self.over(gain)
-        return min(1.0, max(_LEAST_GUESS, 1 - 2.5 * lost / over)) if over > 0 else 1.0
+        return min(1.0, max(_LEAST_GUESS, 1 - LOSS_POWER * lost / over)) if over > 0 else 1.0
 
     @staticmethod
     def _least(tried: list[tuple[float, float]], target_lufs: float) -> float:
@@ -173,8 +189,9 @@ def find_gain(
     def level(gain: float, target: float | None, *actions: str) -> Level:
         return Level(gain, target, integrated_lufs, true_peak_dbtp, actions)
 
-    if settings.album_lufs is not None and settings.album_true_peak_dbtp is not None:
-        return _album(integrated_lufs, true_peak_dbtp, settings)
+    if settings.album_gain_db is not None:
+        said = f"The gain of the whole album, which it brings to {settings.album_lufs:.2f} LUFS."
+        return level(settings.album_gain_db, None, said)
     if integrated_lufs == -math.inf:
         said = "The programme is silent (nothing above -70 LUFS): its level was not changed."
         return level(0.0, None, said)
@@ -209,32 +226,8 @@ def find_gain(
     if abs(made_up) >= _CLOSE_ENOUGH_LU:
         actions.append(
             f"Limiting changes the loudness: the gain was corrected by {made_up:+.2f} dB, after "
-            f"measuring it {times(passes)}."
+            f"measuring it {times(passes) if passes else 'on pieces'}."
         )
     if gain > most:
         actions.append(f"{needs}; when_too_quiet = limit: it was limited harder.")
     return level(gain, target, *actions)
-
-
-def _album(integrated_lufs: float, true_peak_dbtp: float, settings: MasterSettings) -> Level:
-    """One gain for all tracks of an album: it depends on nothing that is the track's own."""
-    album, peak = settings.album_lufs or 0.0, settings.album_true_peak_dbtp or 0.0
-    target, ceiling = settings.target_lufs, settings.ceiling_dbtp
-    gain, most = target - album, ceiling + settings.max_limiting_db - peak
-    said = [f"One gain for the album of {album:.2f} LUFS, so that it comes to {target:g} LUFS."]
-    if gain > most:
-        needs = (
-            f"The album needs {gain + peak - ceiling:.1f} dB of limiting under a ceiling of "
-            f"{ceiling:g} dBTP, more than max_limiting_db = {settings.max_limiting_db:g}"
-        )
-        if settings.when_too_quiet == "fail":
-            raise MasterError(
-                f"{needs}, and when_too_quiet = fail. Lower target_lufs, raise max_limiting_db, or "
-                "set when_too_quiet to limit or lower_target"
-            )
-        if settings.when_too_quiet == "lower_target":
-            gain = most
-            said.append(f"{needs}; when_too_quiet = lower_target: lowered to {album + gain:.1f}.")
-        else:
-            said.append(f"{needs}; when_too_quiet = limit: it was limited harder.")
-    return Level(gain, None, integrated_lufs, true_peak_dbtp, tuple(said))

@@ -23,22 +23,22 @@ from typing import Any, Self
 
 import numpy as np
 
-from av_pipelines.masters.chain import MasterError, Processor, Programme, run
-from av_pipelines.masters.delivery import Delivered, deliver, loudness_after, measure
-from av_pipelines.masters.effects import Effects, describe
+from av_pipelines.masters.chain import MasterError, Programme, watched
+from av_pipelines.masters.delivery import Delivered, deliver
 from av_pipelines.masters.formats import FORMATS, MAX_FLAC_CHANNELS, MAX_FLAC_RATE, Format
 from av_pipelines.masters.levelling import Level, find_gain
-from av_pipelines.masters.matching import SpectrumMatch
 from av_pipelines.masters.picture import draw_loudness
 from av_pipelines.masters.settings import FormatName, MasterSettings
-from av_pipelines.masters.sketch import Sketch
+from av_pipelines.masters.shaping import Shaped
+from av_pipelines.masters.sketch import Sketch, loudness_after
 from av_pipelines.masters.tags import Cover
 from av_pipelines.media.audio import AudioWriter
-from av_pipelines.media.loudness import MIN_SAMPLE_RATE, Curve, Loudness
+from av_pipelines.media.loudness import MIN_SAMPLE_RATE, Curve, Loudness, LoudnessMeter
 
 __all__ = ["MasterError", "MasterResult", "master"]
 
 _MAIN: FormatName = "flac"
+_SHAPING = 0.2  # of the work
 
 
 @dataclass(frozen=True)
@@ -149,6 +149,10 @@ class _Progress:
         self._parts: list[tuple[float, float]] = []
         self._told = 0.0
 
+    def done(self) -> None:
+        """Tell that all is done."""
+        self._callback(1.0)
+
     def part(self, weight: float) -> Callable[[float], None]:
         """Return where a part that makes up ``weight`` of the whole tells how far it is."""
         index = len(self._parts)
@@ -194,61 +198,65 @@ def master(
     """
     programme = Programme.of(audio)
     _refuse_what_no_master_holds(programme)
-    if not (settings.effects.wanted or settings.reference):
-        return _mastered(programme, out, settings, loudness, tags, cover, progress, ())
-    shaped = out / "shaped.w64"
+    told = _Progress(progress)
+    before = _Input.given(loudness or {}) or _Input.measured(programme.measured())
+    if before.duration_s <= 0:
+        raise MasterError(f"{audio}: there are no samples in it; nothing can be made of it")
+    if settings.preview_s is not None and settings.preview_start_s >= before.duration_s:
+        raise MasterError(
+            f"{audio}: preview_start_s = {settings.preview_start_s:g} is after its end at "
+            f"{before.duration_s:.2f} s; give less"
+        )
+    shaped = Shaped.of(programme, settings)
+    if not shaped.actions:
+        return _mastered(programme, audio, out, settings, before, before, tags, cover, told, ())
+    file = out / "shaped.wav"  # W64 would be padded with a sample for some lengths
     try:
-        said = _shape(programme, shaped, settings)
-        source = replace(Programme.of(shaped), layout=programme.layout)
-        return _mastered(source, out, settings, None, tags, cover, progress, said)
+        after = _written(shaped, file, before.duration_s, told.part(_SHAPING))
+        source = replace(Programme.of(file), layout=programme.layout)
+        return _mastered(
+            source, audio, out, settings, before, after, tags, cover, told, shaped.actions
+        )
     finally:
-        shaped.unlink(missing_ok=True)
+        file.unlink(missing_ok=True)
 
 
-def _shape(programme: Programme, path: Path, settings: MasterSettings) -> tuple[str, ...]:
-    """Write the programme after effects and matching; returns what was done."""
-    chain: list[Processor] = []
-    said = []
-    if settings.effects.wanted:
-        chain.append(Effects(programme, settings.effects))
-        said.append(f"Effects: {describe(settings.effects)}.")
-    if settings.reference:
-        chain.append(SpectrumMatch(programme, settings.reference))
-        said.append(f"Tonal balance brought near that of {Path(settings.reference).name}.")
-    with AudioWriter(path, "pcm_f32le", programme.sample_rate, programme.layout) as writer:
-        for block in run(programme.blocks(), chain):
+def _written(
+    shaped: Shaped, path: Path, duration_s: float, progress: Callable[[float], None]
+) -> _Input:
+    """Write what is shaped to a file, so that it is done once, and measure it on the way."""
+    sound = shaped.programme
+    meter = LoudnessMeter(sound.sample_rate, sound.channels, sound.layout)
+    with AudioWriter(
+        path, "pcm_f32le", sound.sample_rate, sound.layout, container_options={"rf64": "auto"}
+    ) as writer:
+        for block in watched(shaped.read(), duration_s * sound.sample_rate, progress):
+            meter.feed(block)
             writer.write(block)
-    return tuple(said)
+    return _Input.measured(meter.result())
 
 
 def _mastered(
     programme: Programme,
+    audio: Path,
     out: Path,
     settings: MasterSettings,
-    loudness: Mapping[str, Any] | None,
+    original: _Input,
+    before: _Input,
     tags: Mapping[str, str] | None,
     cover: Cover | None,
-    progress: Callable[[float], None],
+    told: _Progress,
     said: tuple[str, ...],
 ) -> MasterResult:
-    audio = programme.path
-    before = _Input.given(loudness or {}) or _Input.measured(measure(programme))
-    if before.duration_s <= 0:
-        raise MasterError(f"{audio}: there are no samples in it; nothing can be made of it")
+    """Master what is shaped; ``original`` is how loud it came, ``before`` how loud it is now."""
     length = before.duration_s
-
     jobs = _jobs(programme, settings)
     if settings.preview_s is not None:
-        if settings.preview_start_s >= length:
-            raise MasterError(
-                f"{audio}: preview_start_s = {settings.preview_start_s:g} is after its end at "
-                f"{length:.2f} s; give less"
-            )
         length = min(settings.preview_s, length - settings.preview_start_s)
-    sketches = _sketches(jobs, before)
-    levels = _levels(jobs, programme, before, settings, sketches)
-    told = _Progress(progress)
-    levelled = told.part(0.2)
+    sketches = _sketches(jobs, before, settings)
+    levels = _levels(jobs, audio, before, settings, sketches)
+    left = 1.0 - (_SHAPING if said else 0.0)
+    levelled = told.part(0.2 * left)
     levelled(1.0)
 
     def make(kind: Format, source: Programme, tell: Callable[[float], None]) -> Delivered:
@@ -256,7 +264,7 @@ def _mastered(
         if settings.preview_s is not None:
             source = source.excerpt(settings.preview_start_s, settings.preview_s)
             level = replace(level, target_lufs=None)
-            sketch = Sketch(source, None)
+            sketch = Sketch(settings, source, None)
         return deliver(
             source,
             out,
@@ -272,7 +280,7 @@ def _mastered(
 
     # The encoders leave Python's lock while they work.
     with ThreadPoolExecutor(min(len(jobs), os.cpu_count() or 1)) as pool:
-        weight = 0.8 / len(jobs)
+        weight = 0.8 * left / len(jobs)
         running = [pool.submit(make, *job, told.part(weight)) for job in jobs]
         try:
             delivered = [job.result() for job in running]
@@ -281,16 +289,16 @@ def _mastered(
             raise
     main = delivered[0]
     result = _result(delivered, jobs, levels, before, settings, said)
-    _write_json(out / "loudness.json", result, delivered, before, settings)
+    _write_json(out / "loudness.json", result, delivered, original, settings)
     draw_loudness(
         out / "loudness.png",
-        before=_from(before.curve, main.programme.start_s),
+        before=_from(original.curve, main.programme.start_s),
         after=main.loudness.curve,
         target_lufs=settings.target_lufs,
         reduction=main.reduction,
         duration_s=main.loudness.duration_s,
     )
-    progress(1.0)
+    told.done()
     return result
 
 
@@ -320,15 +328,19 @@ def _jobs(programme: Programme, settings: MasterSettings) -> list[tuple[Format, 
     return jobs
 
 
-def _sketches(jobs: list[tuple[Format, Programme]], before: _Input) -> dict[Programme, Sketch]:
+def _sketches(
+    jobs: list[tuple[Format, Programme]], before: _Input, settings: MasterSettings
+) -> dict[Programme, Sketch]:
     """Read the pieces of each sound that is delivered."""
-    sources = {source for _, source in jobs}
-    return {source: Sketch.of(source, before.curve, before.duration_s) for source in sources}
+    return {
+        source: Sketch.of(source, before.curve, before.duration_s, settings)
+        for source in {source for _, source in jobs}
+    }
 
 
 def _levels(
     jobs: list[tuple[Format, Programme]],
-    programme: Programme,
+    audio: Path,
     before: _Input,
     settings: MasterSettings,
     sketches: Mapping[Programme, Sketch],
@@ -342,34 +354,29 @@ def _levels(
         if source in levels:
             continue
         integrated, peak = before.integrated_lufs, before.true_peak_dbtp
-        if source.mixed or source.sample_rate < programme.sample_rate:
-            converted = measure(source)
+        if source.mixed or source.sample_rate < jobs[0][1].sample_rate:
+            converted = source.measured()
             integrated, peak = converted.integrated_lufs, converted.true_peak_dbtp
 
-        def after(gain: float, source: Programme = source) -> float:
+        sketch = sketches[source]
+
+        def after(gain: float, source: Programme = source, sketch: Sketch = sketch) -> float:
+            if sketch.spread is source:
+                return sketch.after(gain, settings.ceiling_dbtp)
             return loudness_after(source, gain, settings.ceiling_dbtp, settings)
 
-        estimate = None
-        spread = sketches[source].spread
-        if spread is not source:
-            estimate = _estimate(spread, integrated, settings)
+        def estimate(gain: float, sketch: Sketch = sketch, integrated: float = integrated) -> float:
+            """Tell the same from what the limiter takes off the pieces."""
+            taken = sketch.after(gain, settings.ceiling_dbtp) - sketch.own.integrated_lufs
+            return integrated + taken
+
         try:
-            levels[source] = find_gain(integrated, peak, settings, after, estimate)
+            levels[source] = find_gain(
+                integrated, peak, settings, after, estimate if sketch.loudest else None
+            )
         except MasterError as error:
-            raise MasterError(f"{programme.path}: {error}") from None
+            raise MasterError(f"{audio}: {error}") from None
     return levels
-
-
-def _estimate(
-    spread: Programme, integrated_lufs: float, settings: MasterSettings
-) -> Callable[[float], float]:
-    """Loudness after gain and limiter, from what the limiter takes off the pieces."""
-    own = measure(spread).integrated_lufs
-
-    def after(gain: float) -> float:
-        return integrated_lufs + loudness_after(spread, gain, settings.ceiling_dbtp, settings) - own
-
-    return after
 
 
 def _result(

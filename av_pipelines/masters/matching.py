@@ -7,6 +7,7 @@ here: loudness is set afterwards, for every master alike. Not here: effects (``e
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,25 +26,15 @@ class SpectrumMatch:
     """A ``Processor``: a linear-phase filter, with its delay taken out; as many samples out as in.
 
     Args:
-        programme: what will be sent through; it is read once.
-        reference: the file to sound like.
-
-    Raises:
-        MasterError: the reference is not there or holds no audio that is any use.
+        taps: of the filter, from ``matching_filter``.
+        channels: of what will be sent through.
     """
 
-    def __init__(self, programme: Programme, reference: str) -> None:
-        rate = programme.sample_rate
-        where = f"{programme.path}: reference: {reference}"
-        wanted = _spectrum(_reference(where, Path(reference), rate), rate)
-        if wanted is None:
-            raise MasterError(f"{where} is silent. Give another file, or none")
-        found = _spectrum(programme, rate)
-        self._taps = _filter(found, wanted, rate) if found is not None else _identity()
+    def __init__(self, taps: NDArray[np.float64], channels: int) -> None:
         self._block = 4 * _WINDOW
-        self._kernel = np.fft.rfft(self._taps, self._block + _WINDOW)
-        self._pending = np.zeros((programme.channels, 0))
-        self._tail = np.zeros((programme.channels, _WINDOW))
+        self._kernel = np.fft.rfft(taps, self._block + _WINDOW)
+        self._pending = np.zeros((channels, 0))
+        self._tail = np.zeros((channels, _WINDOW))
         self._drop = _WINDOW // 2  # the filter's delay
         self._owed = 0
 
@@ -78,14 +69,39 @@ class SpectrumMatch:
         return out.astype(np.float32)
 
 
-def _reference(where: str, path: Path, sample_rate: int) -> Programme:
+def matching_filter(
+    programme: Programme, read: Callable[[], Iterator[np.ndarray]], reference: str
+) -> NDArray[np.float64]:
+    """Compare a programme with a reference and return the taps of the filter between them.
+
+    Args:
+        programme: for its rate and name.
+        read: gives its sound as it will be sent through; read once.
+        reference: the file to sound like.
+
+    Raises:
+        MasterError: the reference is not there or holds no audio that is any use.
+    """
+    where = f"{programme.path}: reference: {reference}"
+    try:
+        wanted = _spectrum(_reference(where, Path(reference), programme.sample_rate))
+    except (FFmpegError, OSError, ValueError) as error:
+        if isinstance(error, MasterError):
+            raise
+        raise MasterError(
+            f"{where} cannot be read as audio: {error}. Give an audio file, or none"
+        ) from None
+    if wanted is None:
+        raise MasterError(f"{where} is silent. Give another file, or none")
+    found = _spectrum(read())
+    return _identity() if found is None else _filter(found, wanted, programme.sample_rate)
+
+
+def _reference(where: str, path: Path, sample_rate: int) -> Iterator[np.ndarray]:
     if not path.is_file():
         raise MasterError(f"{where} is not there. Give an audio file, or none")
-    try:
-        own = Programme.of(path)
-    except (FFmpegError, ValueError) as error:
-        raise MasterError(f"{where} holds no audio: {error}. Give an audio file, or none") from None
-    return own.converted(sample_rate, own.layout)
+    own = Programme.of(path)
+    return own.converted(sample_rate, own.layout).blocks()
 
 
 def _identity() -> NDArray[np.float64]:
@@ -94,13 +110,13 @@ def _identity() -> NDArray[np.float64]:
     return taps
 
 
-def _spectrum(programme: Programme, sample_rate: int) -> NDArray[np.float64] | None:
+def _spectrum(blocks: Iterable[np.ndarray]) -> NDArray[np.float64] | None:
     """Average power spectrum over time and channels, (window / 2 + 1,); None for silence."""
     window = np.hanning(_WINDOW)
     total = np.zeros(_WINDOW // 2 + 1)
-    rest = np.zeros((programme.channels, 0), np.float32)
-    for block in programme.blocks():
-        rest = np.concatenate([rest, block], axis=1)
+    rest = np.zeros((0, 0), np.float32)
+    for block in blocks:
+        rest = np.concatenate([rest, block], axis=1) if rest.size else block
         count = rest.shape[1] // _WINDOW
         if count:
             pieces = rest[:, : count * _WINDOW].reshape(-1, _WINDOW) * window

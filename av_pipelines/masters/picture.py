@@ -5,6 +5,7 @@ Here: drawing it. Not here: the numbers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +20,16 @@ from av_pipelines.media.loudness import Curve
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
 
-_WIDTH, _HEIGHT = 800, 220
-_LEFT, _RIGHT = 44, _WIDTH - 24
-_TOP, _MIDDLE = 24, 148  # loudness
-_BELOW, _BOTTOM = 158, 200  # gain reduction
+# Everything is drawn this many times as large and then reduced: smooth lines and letters.
+_TIMES = 3
+_WIDTH, _HEIGHT = 800 * _TIMES, 220 * _TIMES
+_LEFT, _RIGHT = 48 * _TIMES, _WIDTH - 24 * _TIMES
+_TOP, _MIDDLE = 24 * _TIMES, 148 * _TIMES  # loudness
+_BELOW, _BOTTOM = 158 * _TIMES, 200 * _TIMES  # gain reduction
 _PAPER, _INK, _GRID = "#ffffff", "#333333", "#e2e2e2"
 _BEFORE, _AFTER, _TARGET, _REDUCTION = "#b0a18c", "#1f6fb4", "#2f8f4e", "#c8442e"
-_COLOURS = 32
-_SIZE = 11
+_COLOURS = 64
+_SIZE = 11 * _TIMES
 
 
 @dataclass(frozen=True)
@@ -67,42 +70,48 @@ def draw_loudness(
     image = Image.new("RGB", (_WIDTH, _HEIGHT), _PAPER)
     draw = ImageDraw.Draw(image)
     draw.font = ImageFont.load_default(_SIZE)
+    px = _TIMES
     times = _Scale(0.0, max(duration_s, 0.1), _LEFT, _RIGHT)
     levels = _levels(before, after, target_lufs)
-    depth = _Scale(0.0, max(3.0, 1.1 * reduction.max_db), _BELOW, _BOTTOM)
+    depth = _Scale(0.0, max(3.0, math.ceil(1.1 * reduction.max_db)), _BELOW, _BOTTOM)
 
     for lufs in _steps(levels.low, levels.high, 5):
         y = levels(lufs)
-        draw.line([(_LEFT, y), (_RIGHT, y)], _GRID)
-        draw.text((_LEFT - 5, y), f"{lufs:g}", _INK, anchor="rm")
+        draw.line([(_LEFT, y), (_RIGHT, y)], _GRID, px)
+        draw.text((_LEFT - 5 * px, y), f"{lufs:g}", _INK, anchor="rm")
     for second in _steps(0.0, times.high, 8):
         x = times(second)
-        draw.line([(x, _TOP), (x, _BOTTOM)], _GRID)
-        draw.text((x, _BOTTOM + 4), _clock(second), _INK, anchor="mt")
-    draw.rectangle([_LEFT, _TOP, _RIGHT, _MIDDLE], outline=_INK)
+        draw.line([(x, _TOP), (x, _BOTTOM)], _GRID, px)
+        draw.text((x, _BOTTOM + 5 * px), _clock(second), _INK, anchor="mt")
 
     _draw_curve(draw, before, times, levels, _BEFORE)
     _draw_curve(draw, after, times, levels, _AFTER)
     y = levels(target_lufs)
-    for x in range(_LEFT, _RIGHT, 10):
-        draw.line([(x, y), (min(x + 5, _RIGHT), y)], _TARGET, 2)
+    for x in range(_LEFT, _RIGHT, 10 * px):
+        draw.line([(x, y), (min(x + 5 * px, _RIGHT), y)], _TARGET, 2 * px)
     _draw_reduction(draw, reduction, times, depth)
-    draw.rectangle([_LEFT, _BELOW, _RIGHT, _BOTTOM], outline=_INK)
-    draw.text((_LEFT - 5, _BELOW), "0", _INK, anchor="rt")
-    draw.text((_LEFT - 5, _BOTTOM), f"-{depth.high:.0f} dB", _INK, anchor="rb")
+    for top, bottom in ((_TOP, _MIDDLE), (_BELOW, _BOTTOM)):
+        draw.rectangle([_LEFT, top, _RIGHT, bottom], outline=_INK, width=px)
+    draw.text((_LEFT - 5 * px, _BELOW), "0", _INK, anchor="rt")
+    draw.text((_LEFT - 5 * px, _BOTTOM), f"-{depth.high:g} dB", _INK, anchor="rb")
 
     x = _LEFT
     for colour, text in (
         (_BEFORE, "before"),
         (_AFTER, "master"),
         (_TARGET, f"target {target_lufs:g} LUFS"),
-        (_REDUCTION, f"limiter, at most {reduction.max_db:.1f} dB"),
+        (_REDUCTION, f"limiter, {_most(reduction.max_db)}"),
     ):
-        draw.rectangle([x, 8, x + 14, 14], colour)
-        draw.text((x + 20, 11), text, _INK, anchor="lm")
-        x += 44 + round(draw.textlength(text))
-    draw.text((_RIGHT, 11), "short-term loudness, LUFS", _INK, anchor="rm")
-    image.quantize(_COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+        draw.rectangle([x, 8 * px, x + 14 * px, 14 * px], colour)
+        draw.text((x + 20 * px, 11 * px), text, _INK, anchor="lm")
+        x += 44 * px + round(draw.textlength(text))
+    draw.text((_RIGHT, 11 * px), "short-term loudness, LUFS", _INK, anchor="rm")
+    small = image.reduce(_TIMES)
+    small.quantize(_COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+def _most(db: float) -> str:
+    return f"at most {db:.1f} dB" if db >= 0.05 else "nothing to do"
 
 
 def _levels(before: Curve, after: Curve, target_lufs: float) -> _Scale:
@@ -131,22 +140,24 @@ def _clock(second: float) -> str:
 
 
 def _draw_curve(draw: ImageDraw, curve: Curve, times: _Scale, levels: _Scale, colour: str) -> None:
-    floor = levels.low
-    values = np.maximum(np.nan_to_num(curve.lufs, neginf=floor), floor)
-    points = [
-        (times(t), levels(v)) for t, v in zip(curve.times_s.tolist(), values.tolist(), strict=True)
-    ]
-    if len(points) > 1:
-        draw.line(points, colour, 2, joint="curve")
+    """Draw what is above the scale's lower end, with gaps for silence."""
+    heard = np.isfinite(curve.lufs)
+    borders = np.flatnonzero(np.diff(heard)) + 1
+    for index in np.split(np.arange(heard.size), borders):
+        part = index[heard[index]]
+        at, lufs = curve.times_s[part].tolist(), curve.lufs[part].tolist()
+        points = [(times(t), levels(max(v, levels.low))) for t, v in zip(at, lufs, strict=True)]
+        if len(points) > 1:
+            draw.line(points, colour, 2 * _TIMES, joint="curve")
 
 
 def _draw_reduction(draw: ImageDraw, reduction: Reduction, times: _Scale, depth: _Scale) -> None:
-    columns = np.arange(_LEFT, _RIGHT)
+    columns = np.arange(_LEFT, _RIGHT, _TIMES)
     seconds = (columns - _LEFT) / (_RIGHT - _LEFT) * times.high
     deepest = _deepest(reduction.curve_db, seconds / reduction.step_s)
     for x, db in zip(columns.tolist(), deepest.tolist(), strict=True):
         if db > 0:
-            draw.line([(x, _BELOW), (x, depth(db))], _REDUCTION)
+            draw.rectangle([x, _BELOW, x + _TIMES - 1, depth(db)], _REDUCTION)
 
 
 def _deepest(curve: NDArray[np.float32], starts: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -21,7 +21,7 @@ Platform = Literal[
     "ebu_r128",
     "atsc_a85",
 ]
-Delivery = Literal["archive", "streaming", "podcast", "small"]
+Delivery = Literal["archive", "cd", "streaming", "podcast", "small"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,12 @@ PLATFORMS: Mapping[Platform, Target] = {
 
 DELIVERIES: Mapping[str, Mapping[str, Any]] = {
     "archive": {"formats": ("flac", "wav"), "flac_bits": 24, "wav_bits": 24},
+    "cd": {
+        "formats": ("flac", "wav"),
+        "sample_rate_hz": 44_100,
+        "flac_bits": 16,
+        "wav_bits": 16,
+    },
     "streaming": {"formats": ("flac", "m4a", "opus"), "m4a_kbps": 256, "opus_kbps": 160},
     "podcast": {"formats": ("mp3", "m4a"), "mp3_mode": "cbr", "mp3_kbps": 128, "m4a_kbps": 128},
     "small": {"formats": ("opus", "m4a"), "opus_kbps": 64, "m4a_kbps": 64, "flac_bits": 16},

@@ -10,7 +10,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -26,14 +26,16 @@ _LOUD_LUFS, _LOUD_LOSSY_DBTP = -14.0, -2.0
 class MasterSettings(Settings):
     """Settings of the ``master`` asset."""
 
+    paths: ClassVar[frozenset[str]] = frozenset({"reference", "effects.plugins"})
+
     platform: Platform | None = None
     """Where it goes: fills in target and ceiling as that place asks, where they are not set. What
     each asks for, and as of when: ``masters/presets.py``."""
 
     delivery: Delivery | None = None
     """What for: fills in formats and bit rates where they are not set. ``archive``: FLAC and WAV,
-    24 bit. ``streaming``: FLAC, AAC and Opus. ``podcast``: MP3 and AAC at 128 kbit/s. ``small``:
-    Opus and AAC at 64 kbit/s."""
+    24 bit. ``cd``: the same at 44.1 kHz and 16 bit. ``streaming``: FLAC, AAC and Opus. ``podcast``:
+    MP3 and AAC at 128 kbit/s. ``small``: Opus and AAC at 64 kbit/s."""
 
     target_lufs: Annotated[float, Field(ge=-70, le=-5)] = -14.0
     """Integrated loudness of the master, in LUFS (ITU-R BS.1770), -70 to -5. Common: -14 for
@@ -63,6 +65,10 @@ class MasterSettings(Settings):
     formats: tuple[FormatName, ...] = ("flac", "mp3", "m4a")
     """Files to deliver: any of flac, wav, mp3, m4a (AAC), ogg (Vorbis), opus. ``master.flac`` is
     made in any case."""
+
+    sample_rate_hz: Annotated[int, Field(ge=8000, le=192_000)] | None = None
+    """Sample rate of the master, in Hz, 8000 to 192000; none keeps that of the programme. Formats
+    that cannot hold it get the nearest that they can."""
 
     flac_bits: Literal[16, 24] = 24
     """Bit depth of ``master.flac``: 16 (dithered) or 24."""
@@ -105,12 +111,15 @@ class MasterSettings(Settings):
     """Absolute path of an audio file whose tonal balance the master is to have; none leaves it as
     it is."""
 
+    album_gain_db: Annotated[float, Field(ge=-100, le=100)] | None = None
+    """The gain that all tracks of the album get that this is one of, in dB, so that soft songs stay
+    soft; found by ``--album``."""
+
     album_lufs: Annotated[float, Field(ge=-70, le=20)] | None = None
-    """Loudness of the whole album this is a track of, in LUFS: all its tracks then get the one gain
-    that brings the album to the target, so that soft songs stay soft."""
+    """Loudness of that album after the gain, in LUFS, for its ReplayGain tags."""
 
     album_true_peak_dbtp: Annotated[float, Field(ge=-100, le=60)] | None = None
-    """Highest true peak of that album; needed with ``album_lufs``."""
+    """Highest true peak of that album after the gain, for its ReplayGain tags."""
 
     @model_validator(mode="before")
     @classmethod
@@ -125,8 +134,11 @@ class MasterSettings(Settings):
 
     @model_validator(mode="after")
     def _whole(self) -> MasterSettings:
-        if (self.album_lufs is None) != (self.album_true_peak_dbtp is None):
-            raise ValueError("album_lufs and album_true_peak_dbtp go together: give both or none")
+        album = (self.album_gain_db, self.album_lufs, self.album_true_peak_dbtp)
+        if None in album and any(value is not None for value in album):
+            raise ValueError(
+                "album_gain_db, album_lufs and album_true_peak_dbtp go together: give all or none"
+            )
         if self.reference is not None and not Path(self.reference).is_absolute():
             raise ValueError(f"reference must be an absolute path, not {self.reference!r}")
         return self
@@ -141,9 +153,19 @@ class MasterSettings(Settings):
         return min(self.ceiling_dbtp, _LOUD_LOSSY_DBTP if loud else math.inf)
 
     def identity(self) -> dict[str, Any]:
-        """Return what the version depends on: the bytes of the reference too, not its name."""
+        """Return what the version depends on: bytes of reference and plug-ins too, not only names.
+
+        A reference of the same bytes at another place is the same; a plug-in is not.
+        """
         found = super().identity()
         if self.reference is not None and Path(self.reference).is_file():
-            with Path(self.reference).open("rb") as file:
-                found["reference"] = hashlib.file_digest(file, "sha256").hexdigest()
+            found["reference"] = _hash(Path(self.reference))
+        for plugin in map(Path, self.effects.plugins):  # a file, or a folder of them
+            files = sorted(path for path in (plugin, *plugin.rglob("*")) if path.is_file())
+            found[str(plugin)] = [_hash(path) for path in files]
         return found
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

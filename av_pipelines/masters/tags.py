@@ -16,7 +16,8 @@ from typing import Any, Literal
 from av_pipelines.media.loudness import Loudness
 
 TagStyle = Literal["vorbis", "id3", "mp4", "r128"]
-"""Vorbis comments, ID3v2.4, MP4 atoms, or Vorbis comments with Opus' R128 gain (RFC 7845)."""
+"""Vorbis comments, ID3v2.4 (in WAV as a chunk), MP4 atoms, or Vorbis comments with Opus' R128 gain
+(RFC 7845)."""
 
 # Loudness that players bring files to: ReplayGain 2.0, and RFC 7845 §5.2.1 for Opus.
 _REPLAY_GAIN_LUFS = -18.0
@@ -95,19 +96,17 @@ def _pictures(file: Any) -> list[bytes]:
     return found
 
 
-def write_tags(
-    path: Path, style: TagStyle | None, tags: Mapping[str, str], cover: Cover | None
-) -> None:
+def write_tags(path: Path, style: TagStyle, tags: Mapping[str, str], cover: Cover | None) -> None:
     """Write title, artist and the like, and the cover; what a kind has no place for is left out.
 
     Args:
         path: the file.
-        style: how; None: such a file has no tags.
+        style: how.
         tags: by FFmpeg's names, such as ``{"title": "…"}``.
         cover: the picture, or None.
     """
     known = {name: tags[name] for name in _NAMES if tags.get(name)}
-    if style is None or not (known or cover):
+    if not (known or cover):
         return
     if style == "id3":
         _write_id3(path, known, cover)
@@ -137,11 +136,23 @@ def _write_id3(path: Path, tags: Mapping[str, str], cover: Cover | None) -> None
 
 def _id3(path: Path) -> Any:
     import mutagen.id3
+    import mutagen.wave
 
+    if path.suffix == ".wav":
+        file: Any = mutagen.wave.WAVE(path)
+        if file.tags is None:
+            file.add_tags()
+        return file.tags
     try:
         return mutagen.id3.ID3(path)
     except mutagen.id3.ID3NoHeaderError:
         return mutagen.id3.ID3()
+
+
+def can_hold_tags(path: Path) -> bool:
+    """Tell whether a file has a place for tags: WAV over 4 GiB (RF64) has none agreed on."""
+    with path.open("rb") as file:
+        return file.read(4) != b"RF64"
 
 
 def _write_mp4(path: Path, tags: Mapping[str, str], cover: Cover | None) -> None:
@@ -195,23 +206,37 @@ def _vorbis(path: Path) -> Any:
     return kinds[path.suffix](path)
 
 
-def write_replay_gain(path: Path, style: TagStyle | None, loudness: Loudness) -> None:
-    """Add track gain and peak to a file; nothing for silence, or where there is no such tag.
+def write_replay_gain(
+    path: Path,
+    style: TagStyle,
+    loudness: Loudness,
+    album: tuple[float, float] | None = None,
+) -> None:
+    """Add gain and peak of track and album to a file; nothing for silence.
 
     Args:
         path: the file.
         style: ReplayGain 2.0 as Vorbis comments, ID3 ``TXXX`` or MP4 free-form atoms; or Opus'
-            ``R128_TRACK_GAIN`` (RFC 7845).
+            ``R128_TRACK_GAIN`` and ``R128_ALBUM_GAIN`` (RFC 7845).
         loudness: as measured on the file.
+        album: loudness in LUFS and true peak in dBTP of the album it is a track of, or None.
     """
-    if style is None or not math.isfinite(loudness.integrated_lufs):
+    if not math.isfinite(loudness.integrated_lufs):
         return
     import mutagen.id3
     import mutagen.mp4
 
-    gain = f"{_REPLAY_GAIN_LUFS - loudness.integrated_lufs:.2f} dB"
-    peak = f"{10 ** (loudness.true_peak_dbtp / 20):.6f}"
-    named = {"replaygain_track_gain": gain, "replaygain_track_peak": peak}
+    levels = {"track": (loudness.integrated_lufs, loudness.true_peak_dbtp)}
+    if album:
+        levels["album"] = (album[0], max(album[1], loudness.true_peak_dbtp))
+    named = {}
+    for what, (lufs, dbtp) in levels.items():
+        if style == "r128":
+            steps = round(256 * (_R128_LUFS - lufs))
+            named[f"R128_{what.upper()}_GAIN"] = str(max(-_R128_RANGE, min(_R128_RANGE, steps)))
+        else:
+            named[f"replaygain_{what}_gain"] = f"{_REPLAY_GAIN_LUFS - lufs:.2f} dB"
+            named[f"replaygain_{what}_peak"] = f"{10 ** (dbtp / 20):.6f}"
     if style == "id3":
         frames = _id3(path)
         for name, value in named.items():
@@ -224,9 +249,5 @@ def write_replay_gain(path: Path, style: TagStyle | None, loudness: Loudness) ->
             file[f"----:com.apple.iTunes:{name}"] = [mutagen.mp4.MP4FreeForm(value.encode())]
     else:
         file = _vorbis(path)
-        if style == "r128":
-            steps = round(256 * (_R128_LUFS - loudness.integrated_lufs))
-            file["R128_TRACK_GAIN"] = [str(max(-_R128_RANGE, min(_R128_RANGE, steps)))]
-        else:
-            file.update({name.upper(): [value] for name, value in named.items()})
+        file.update({name.upper(): [value] for name, value in named.items()})
     file.save()

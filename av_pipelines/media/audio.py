@@ -8,9 +8,10 @@ Blocks are ``float32`` arrays of shape (channels, samples); full scale is ±1.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -43,7 +44,11 @@ class AudioInfo:
 
 
 def _open(path: Path) -> InputContainer:
-    options = {"format_whitelist": OWN_FORMATS, "protocol_whitelist": "file"}
+    options = {
+        "format_whitelist": OWN_FORMATS,
+        "protocol_whitelist": "file",
+        "advanced_editlist": "0",  # of M4A: 40 bytes a frame, for nothing our own files have
+    }
     return av.open(str(path), options=options)
 
 
@@ -87,6 +92,10 @@ def _audio_stream(container: InputContainer, path: Path) -> AudioStream:
     return container.streams.audio[0]
 
 
+# Codecs that can be entered anywhere, and whose frames say where in the stream they begin.
+_EXACT_SEEKS = ("flac", "pcm_")
+
+
 def read_blocks(
     path: Path,
     *,
@@ -101,46 +110,92 @@ def read_blocks(
     Args:
         path: a file this project wrote.
         block_s: seconds in a block; only the last one may be shorter.
-        sample_rate: resample to this rate in Hz (FFmpeg's soxr-less resampler); None keeps it.
+        sample_rate: resample to this rate in Hz, with soxr; None keeps it. What comes out is in
+            step with the stream and as long, to the nearest sample.
         layout: mix to this FFmpeg layout (``mono``, ``stereo`` …); None keeps it.
         start_s: skip what comes before this time.
         duration_s: stop after this much; None reads to the end.
     """
     with _open(path) as container:
         stream = _audio_stream(container, path)
-        stream.codec_context.thread_type = "AUTO"
-        rate = sample_rate or stream.rate
-        resampler = av.AudioResampler(
-            format="flt",  # interleaved: PyAV reads past the planes of 8-channel planar frames
-            layout=layout or stream.layout,
-            rate=rate,
-            frame_size=max(1, round(block_s * rate)),
-        )
-        skip = round(start_s * rate)
-        left = None if duration_s is None else round(duration_s * rate)
-        for frame in _resampled(container, stream, resampler):
-            interleaved = cast("np.ndarray", frame.to_ndarray())
-            block = np.ascontiguousarray(interleaved.reshape(frame.samples, -1).T)
-            if skip:
-                dropped = min(skip, block.shape[1])
-                skip -= dropped
-                block = block[:, dropped:]
-            if left is not None:
-                block = block[:, :left]
-                left -= block.shape[1]
-            if block.shape[1]:
-                yield block
-            if left == 0:
+        own_rate, rate = stream.rate, sample_rate or stream.rate
+        frames = container.decode(stream)
+        begin = before = 0
+        if start_s >= 2 and stream.codec_context.name.startswith(_EXACT_SEEKS):
+            begin = int(start_s) - 1  # whole seconds: a sample of both rates
+            container.seek(int(begin / cast("Fraction", stream.time_base)), stream=stream)
+            first = next(frames, None)
+            if first is None:
                 return
+            frames = chain((first,), frames)
+            before = begin * own_rate - round(cast("float", first.time) * own_rate)
+        parts = _floats(frames, stream, layout)
+        if rate != own_rate:
+            parts = _resampled(_cut(parts, own_rate, before, None), own_rate, rate)
+            before = 0
+        skip = before + round(start_s * rate) - begin * rate
+        most = None if duration_s is None else round(duration_s * rate)
+        yield from _cut(parts, max(1, round(block_s * rate)), skip, most)
 
 
-def _resampled(
-    container: InputContainer, stream: AudioStream, resampler: av.AudioResampler
-) -> Iterator[AudioFrame]:
-    for frame in container.decode(stream):
+def _floats(
+    frames: Iterable[AudioFrame], stream: AudioStream, layout: str | None
+) -> Iterator[np.ndarray]:
+    """Yield what is decoded as float32 of shape (channels, samples), a second at a time."""
+    # Interleaved: PyAV reads past the planes of 8-channel planar frames.
+    converter = av.AudioResampler("flt", layout or stream.layout, stream.rate)
+    waiting = av.AudioFifo()  # each frame through the converter would cost as much as decoding it
+
+    def converted(frame: AudioFrame | None) -> Iterator[np.ndarray]:
+        for one in converter.resample(frame):
+            yield cast("np.ndarray", one.to_ndarray()).reshape(one.samples, -1).T
+
+    for frame in frames:
         frame.pts = None  # gaps in time stamps are not gaps in our own files
-        yield from resampler.resample(frame)
-    yield from resampler.resample(None)
+        waiting.write(frame)
+        if waiting.samples >= stream.rate:
+            yield from converted(waiting.read())
+    yield from converted(waiting.read())
+    yield from converted(None)
+
+
+def _resampled(parts: Iterable[np.ndarray], rate: int, new_rate: int) -> Iterator[np.ndarray]:
+    import soxr
+
+    stream, part = None, np.empty((0, 0), np.float32)
+    for part in parts:
+        if stream is None:
+            stream = soxr.ResampleStream(rate, new_rate, part.shape[0], "float32", "VHQ")
+        yield stream.resample_chunk(part.T).T
+    if stream is not None:
+        yield stream.resample_chunk(part.T[:0], last=True).T
+
+
+def _cut(
+    parts: Iterable[np.ndarray], size: int, skip: int, most: int | None
+) -> Iterator[np.ndarray]:
+    """Yield blocks of a size from parts of any, without the first samples, at most so many."""
+    block = np.empty((0, size), np.float32)
+    filled = 0
+    for part in parts:
+        at = min(skip, part.shape[1])
+        skip -= at
+        end = part.shape[1] if most is None else min(part.shape[1], at + most)
+        if most is not None:
+            most -= end - at
+        while at < end:
+            if not filled:
+                block = np.empty((part.shape[0], size), np.float32)
+            step = min(size - filled, end - at)
+            block[:, filled : filled + step] = part[:, at : at + step]
+            filled, at = filled + step, at + step
+            if filled == size:
+                yield block
+                filled = 0
+        if most == 0:
+            break
+    if filled:
+        yield block[:, :filled]
 
 
 class AudioWriter:

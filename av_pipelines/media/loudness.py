@@ -26,10 +26,10 @@ from __future__ import annotations
 import copy
 import math
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -43,6 +43,7 @@ __all__ = [
     "Loudness",
     "LoudnessMeter",
     "channel_weights",
+    "joint_loudness",
     "measure_blocks",
 ]
 
@@ -647,6 +648,10 @@ class LoudnessMeter:
         the call. Costs about as much as measuring 32,768 samples, plus some milliseconds per ten
         hours of stream.
         """
+        return self._ended()._read()
+
+    def _ended(self) -> Self:
+        """Return a meter that has measured all that was fed, as the end of the stream."""
         ahead = copy.copy(self)
         ahead._hops = self._hops[:]
         rest = np.zeros_like(self._input)
@@ -658,7 +663,7 @@ class LoudnessMeter:
         tail[:, :_LOOK] = rest[:, _BLOCK:]
         for channel in tail:
             ahead._true_peak = _raise_peak(channel, ahead._true_peak)
-        return ahead._read()
+        return ahead
 
     def _refuse(self, block: np.ndarray) -> None:
         """Say where the first value is that is not audio."""
@@ -738,30 +743,58 @@ class LoudnessMeter:
         self._hops.frombytes(waiting[:whole].reshape(-1, _HOP_BINS).sum(axis=1).tobytes())
         self._open_hop = waiting[whole:]
 
+    def _whole(self) -> float:
+        """Power of the whole stream."""
+        return self._total / self._measured if self._measured else 0.0
+
+    def _windows(self, width: int) -> _Array:
+        """Powers of windows of so many 100 ms hops."""
+        hops = np.array(self._hops)
+        if hops.size < width:
+            return np.zeros(0)
+        edges = self._edges()
+        return _moving_sum(hops, width) / (edges[width:] - edges[:-width])
+
+    def _edges(self) -> NDArray[np.int64]:
+        """Borders of the hops in samples."""
+        return np.arange(len(self._hops) + 1, dtype=np.int64) * _HOP_BINS * self._rate // _BINS
+
+    def _gating_blocks(self) -> _Array:
+        """Powers of the gating blocks; of the whole stream if it is shorter than one."""
+        blocks = self._windows(_MOMENTARY_HOPS)
+        return blocks if blocks.size else np.array([self._whole()])
+
     def _read(self) -> Loudness:
         """Put the numbers together; everything fed has been measured."""
-        hops = np.array(self._hops)
-        edges = np.arange(hops.size + 1, dtype=np.int64) * _HOP_BINS * self._rate // _BINS
-        whole = self._total / self._measured if self._measured else 0.0
-
-        def windows(width: int) -> _Array:
-            if hops.size < width:
-                return np.zeros(0)
-            return _moving_sum(hops, width) / (edges[width:] - edges[:-width])
-
-        blocks = windows(_MOMENTARY_HOPS)
+        whole = self._whole()
         return Loudness(
-            integrated_lufs=_integrated(blocks if blocks.size else np.array([whole])),
+            integrated_lufs=_integrated(self._gating_blocks()),
             momentary_max_lufs=_lufs(self._momentary if self._bins >= _MOMENTARY_BINS else whole),
             short_term_max_lufs=_lufs(
                 self._short_term if self._bins >= _SHORT_TERM_BINS else whole
             ),
-            lra_lu=_range(windows(_SHORT_TERM_HOPS)),
+            lra_lu=_range(self._windows(_SHORT_TERM_HOPS)),
             true_peak_dbtp=_db(self._true_peak),
             sample_peak_dbfs=_db(self._sample_peak),
             duration_s=self._measured / self._rate,
-            curve=_curve(hops, edges.astype(np.float64), self._rate),
+            curve=_curve(np.array(self._hops), self._edges().astype(np.float64), self._rate),
         )
+
+
+def joint_loudness(meters: Sequence[LoudnessMeter]) -> tuple[float, float]:
+    """Read several meters as one: the gating blocks of all streams together.
+
+    No block reaches from one stream into the next, so the streams may have any rates and layouts.
+
+    Args:
+        meters: one per stream, each fed to its end; at least one.
+
+    Returns:
+        Integrated loudness in LUFS, and the highest true peak in dBTP.
+    """
+    ended = [meter._ended() for meter in meters]
+    blocks = np.concatenate([meter._gating_blocks() for meter in ended])
+    return _integrated(blocks), _db(max(meter._true_peak for meter in ended))
 
 
 def measure_blocks(

@@ -79,3 +79,18 @@ def test_a_target_that_no_gain_reaches_ends_the_search_with_a_sentence():
     assert level.target_lufs is None
     assert level.gain_db <= 16.0
     assert "out of reach" in level.actions[0]
+
+
+def test_an_estimate_of_a_little_limiting_needs_no_pass():
+    measure = limiter(-20.0, -6.5, 40.0)  # 0.25 dB over: next to nothing is taken
+    settings = MasterSettings(target_lufs=-14)
+    level = find_gain(-20.0, -6.5, settings, no_pass_needed, estimate=measure)
+    assert measure(level.gain_db) == pytest.approx(-14, abs=0.06)
+
+
+def test_an_estimate_that_is_a_little_wrong_is_measured_and_corrected():
+    measure = limiter(-30.0, -10.0, 30.0)
+    level = find_gain(
+        -30.0, -10.0, MasterSettings(), measure, estimate=lambda gain: measure(gain) + 0.3
+    )
+    assert measure(level.gain_db) == pytest.approx(-14, abs=0.1)

@@ -163,21 +163,21 @@ def tags_of(path: Path) -> Any:
 
 def test_tags_are_kept_and_say_the_gain_for_even_loudness(make, write, music):
     audio = write(music(seconds=2.0))
-    out, _ = make(audio, formats=("mp3", "m4a", "ogg", "opus"), tags={"title": "Ärger"})
-    flac, mp3, m4a, ogg, opus = (
-        tags_of(out / f"master.{name}") for name in ("flac", "mp3", "m4a", "ogg", "opus")
-    )
-    assert mp3["TIT2"].text == m4a["\xa9nam"] == ["Ärger"]
+    names = ("flac", "wav", "mp3", "m4a", "ogg", "opus")
+    out, _ = make(audio, formats=names, tags={"title": "Ärger"})
+    flac, wav, mp3, m4a, ogg, opus = (tags_of(out / f"master.{name}") for name in names)
+    assert wav["TIT2"].text == mp3["TIT2"].text == m4a["\xa9nam"] == ["Ärger"]
     assert flac["title"] == ogg["title"] == opus["title"] == ["Ärger"]
 
     # From -14 to the -18 LUFS that ReplayGain plays at, and the -23 of R128.
     gains = [
+        wav["TXXX:replaygain_track_gain"].text[0],
         mp3["TXXX:replaygain_track_gain"].text[0],
         bytes(m4a["----:com.apple.iTunes:replaygain_track_gain"][0]).decode(),
         flac["replaygain_track_gain"][0],
         ogg["replaygain_track_gain"][0],
     ]
-    assert [float(g.removesuffix(" dB")) for g in gains] == pytest.approx([-4] * 4, abs=0.11)
+    assert [float(g.removesuffix(" dB")) for g in gains] == pytest.approx([-4] * 5, abs=0.11)
     assert int(opus["r128_track_gain"][0]) == pytest.approx(-9 * 256, abs=28)
     assert 0.5 < float(flac["replaygain_track_peak"][0]) <= 10 ** (-1 / 20)
 
@@ -185,16 +185,17 @@ def test_tags_are_kept_and_say_the_gain_for_even_loudness(make, write, music):
 def test_the_cover_is_kept(make, write, music, tmp_path):
     data = io.BytesIO()
     Image.new("RGB", (8, 8), "red").save(data, "PNG")
-    names = ("mp3", "m4a", "ogg", "opus")
+    names = ("wav", "mp3", "m4a", "ogg", "opus")
     out, _ = make(write(music(seconds=1.0)), formats=names, cover=Cover(data.getvalue()))
     for name in ("flac", *names):
         assert read_cover(out / f"master.{name}") == Cover(data.getvalue()), name
 
 
 def test_a_long_programme_is_tried_in_pieces_and_encoded_once(make, write, read, music):
-    samples = np.tile(music(seconds=13.0), (1, 10)).astype(np.float32)
+    samples = np.tile(music(24000, 1, seconds=13.0), (1, 10)).astype(np.float32)
     samples *= np.linspace(0.3, 1.0, samples.shape[1], dtype=np.float32)
-    out, result = make(write(samples), formats=("mp3", "m4a"), target_lufs=-15)
+    audio = write(samples, 24000, "mono")
+    out, result = make(audio, formats=("mp3", "m4a"), target_lufs=-15)
     for name, file in delivered(out)["files"].items():
         assert file["encodings"] == 1, (name, result.actions)
         assert file["true_peak_dbtp"] <= -1

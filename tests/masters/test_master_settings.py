@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from av_pipelines.masters.presets import PLATFORMS
 from av_pipelines.masters.settings import MasterSettings
+from av_pipelines.settings import SettingsError, parse_assignments
 
 
 def test_a_platform_sets_target_and_ceiling_unless_they_are_given():
@@ -61,8 +62,8 @@ def test_plugins_are_absolute_paths_of_known_kinds(path):
 
 
 def test_half_an_album_is_refused():
-    with pytest.raises(ValidationError, match="give both or none"):
-        MasterSettings(album_lufs=-12)
+    with pytest.raises(ValidationError, match="give all or none"):
+        MasterSettings(album_gain_db=2, album_lufs=-12)
 
 
 def test_the_version_follows_the_bytes_of_the_reference(tmp_path: Path):
@@ -72,3 +73,53 @@ def test_the_version_follows_the_bytes_of_the_reference(tmp_path: Path):
     first = settings.identity()
     file.write_bytes(b"two")
     assert settings.identity() != first
+
+
+def test_the_version_follows_the_bytes_of_plugins(tmp_path: Path):
+    plugin = tmp_path / "room.vst3"
+    settings = MasterSettings.model_validate({"effects": {"plugins": [str(plugin)]}})
+    missing = settings.identity()
+    (plugin / "Contents").mkdir(parents=True)
+    (plugin / "Contents" / "room.so").write_bytes(b"one")
+    first = settings.identity()
+    (plugin / "Contents" / "room.so").write_bytes(b"two")
+    assert missing != first != settings.identity()
+
+
+class TestAssignments:
+    """``--set`` reaches the tables in the settings."""
+
+    @staticmethod
+    def given(*assignments: str) -> MasterSettings:
+        tables = parse_assignments(list(assignments), {"master": MasterSettings})
+        return MasterSettings.merged("master", ("--set", tables["master"]))
+
+    def test_a_key_of_a_table_is_set_alone(self):
+        effects = self.given("master.effects.preset=podcast").effects
+        assert effects == MasterSettings.model_validate({"effects": {"preset": "podcast"}}).effects
+
+    def test_keys_add_up_also_to_a_table_given_whole(self):
+        effects = self.given(
+            'master.effects={preset="music"}',
+            "master.effects.highpass_hz=40",
+            "master.effects.compressor.ratio=4",
+            "master.effects.plugins=/a.vst3, /b.vst3",
+            "master.formats=flac",
+        ).effects
+        assert (effects.preset, effects.highpass_hz) == ("music", 40)
+        assert effects.compressor
+        assert effects.compressor.ratio == 4
+        assert effects.plugins == ("/a.vst3", "/b.vst3")
+
+    @pytest.mark.parametrize(
+        ("assignments", "said"),
+        [
+            (["master.effects.presett=podcast"], "unknown setting master.effects.presett"),
+            (["master.effects.gate.ratio=0.5"], r"master\.effects\.gate\.ratio = 0.5.*greater"),
+            (["master.effects..preset=music"], "give it as asset.key=value"),
+            (["master.effects=3", "master.effects.preset=music"], "effects has been given as 3"),
+        ],
+    )
+    def test_what_is_wrong_is_named(self, assignments, said):
+        with pytest.raises(SettingsError, match=said):
+            self.given(*assignments)
