@@ -57,7 +57,7 @@ class Settings(BaseModel):
         values: dict[str, Any] = {}
         origin: dict[str, str] = {}
         for where, layer in layers:
-            values.update(layer)
+            values = _laid_over(values, layer)
             origin.update(dict.fromkeys(layer, where))
         try:
             return cls.model_validate(values)
@@ -66,11 +66,24 @@ class Settings(BaseModel):
             raise SettingsError("\n".join(lines)) from None
 
 
+def _laid_over(below: Values, above: Values) -> dict[str, Any]:
+    """Lay settings over others; tables add up."""
+    laid = dict(below)
+    for key, value in above.items():
+        under = below.get(key)
+        if isinstance(under, Mapping) and isinstance(value, Mapping):
+            value = _laid_over(under, value)
+        laid[key] = value
+    return laid
+
+
 def _line(asset: str, model: type[Settings], origin: Mapping[str, str], item: ErrorDetails) -> str:
     name = str(item["loc"][0]) if item["loc"] else ""
     where = origin.get(name, "the settings")
     key = ".".join([asset, *map(str, item["loc"])])
     if item["type"] == "extra_forbidden":
+        for part in item["loc"][:-1]:
+            model = _table_model(model, str(part)) or model
         return f"{where}: unknown setting {key}; allowed: {', '.join(sorted(model.model_fields))}"
     said = item["msg"].removeprefix("Value error, ")
     return f"{where}: {key} = {item['input']!r}: {said[:1].lower()}{said[1:]}"

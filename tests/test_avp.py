@@ -88,7 +88,7 @@ def test_a_clip_becomes_a_transcript_and_a_master_at_its_target(home: Path) -> N
         str(home / "talk.opus"),
     )
     made = artifacts(answer)
-    assert list(made) == ["source", "audio", "transcript", "master"]
+    assert list(made) == ["source", "audio", "stems", "transcript", "master"]
 
     heard = Path(made["transcript"]["files"]["transcript.txt"]).read_text("utf-8")
     plain = [re.sub(r"[^a-z ]", "", " ".join(text.lower().split())) for text in (SAID, heard)]
@@ -110,7 +110,7 @@ def test_a_clip_becomes_a_transcript_and_a_master_at_its_target(home: Path) -> N
 def test_the_same_again_reuses_everything_and_opens_nothing(home: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in (home / "studio/artifacts").rglob("*.*")}
     answer = avp_json("run", home / "talk.opus", "--store", home / "studio")
-    assert [a["reused"] for a in artifacts(answer).values()] == [True] * 4
+    assert [a["reused"] for a in artifacts(answer).values()] == [True] * 5
     assert {p: p.stat().st_mtime_ns for p in (home / "studio/artifacts").rglob("*.*")} == before
 
 
@@ -118,7 +118,7 @@ def test_a_renamed_copy_is_another_media_with_every_artifact_reused(home: Path) 
     shutil.copy(home / "talk.opus", home / "other name.opus")
     answer = avp_json("run", home / "other name.opus", "--store", home / "studio")
     assert answer["media"][0]["key"].startswith("other-name-")
-    assert [a["reused"] for a in artifacts(answer).values()] == [True] * 4
+    assert [a["reused"] for a in artifacts(answer).values()] == [True] * 5
 
 
 def test_a_setting_of_the_master_makes_only_the_master_again(home: Path) -> None:
@@ -134,7 +134,7 @@ def test_the_catalog_answers(home: Path) -> None:
     query = "select asset, sum(cpu_s) from costs where event = 'made' group by 1"
     answer = avp_json("sql", query, "--store", home / "studio")
     costs = dict(answer["rows"])
-    assert set(costs) == {"source", "audio", "transcript", "master"}
+    assert set(costs) == {"source", "audio", "stems", "transcript", "master"}
     assert all(seconds > 0 for seconds in costs.values())
 
 
@@ -161,7 +161,10 @@ def test_a_file_that_is_not_media_is_quarantined_and_the_others_are_done(home: P
     [
         (["run", "nowhere.mp3"], "nowhere.mp3: no such file"),
         (["run", SHIPPED, "--recipe", "podcats"], "there are: auto, film, music, podcast"),
-        (["run", SHIPPED, "--assets", "mastre"], "there are: source, audio, transcript, master"),
+        (
+            ["run", SHIPPED, "--assets", "mastre"],
+            "there are: source, audio, picture, scenes",
+        ),
         (
             ["run", SHIPPED, "--set", "master.target_lufs=loud"],
             "--set: master.target_lufs = 'loud'",

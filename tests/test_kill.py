@@ -29,6 +29,7 @@ def command(store: Path, files: list[Path]) -> list[str]:
     # `draft` and one format: the moments of interest are those between the steps
     return [
         sys.executable, "-m", "av_pipelines", "run", *map(str, files), "--store", str(store),
+        "--recipe", "podcast",
         "--json", "--set", "transcript.quality=draft", "--set", "master.formats=['flac']",
     ]  # fmt: skip
 

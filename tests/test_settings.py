@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from av_pipelines.makers import SETTINGS
+from av_pipelines.masters.settings import MasterSettings
 from av_pipelines.settings import Recipes, SettingsError, parse_assignments, read_sidecar
 from tests.conftest import NoSettings, ShoutSettings
 
@@ -58,6 +59,15 @@ def test_a_sidecar_lies_beside_its_file(tmp_path: Path) -> None:
     (tmp_path / "song.mp3.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(SettingsError, match=r"song\.mp3\.toml: not UTF-8"):
         read_sidecar(song, ASSETS)
+
+
+def test_a_setting_inside_a_table_leaves_the_others_of_that_table() -> None:
+    recipe = ("recipe", {"effects": {"preset": "podcast"}})
+    run = ("--set", {"effects": {"highpass_hz": 90.0}})
+    effects = MasterSettings.merged("master", recipe, run).effects
+    assert (effects.preset, effects.highpass_hz) == ("podcast", 90.0)
+    with pytest.raises(SettingsError, match=r"master\.effects\.hipass.*highpass_hz"):
+        MasterSettings.merged("master", ("--set", {"effects": {"hipass": 90}}))
 
 
 def test_a_text_beside_a_file_is_a_setting(tmp_path: Path) -> None:

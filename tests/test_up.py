@@ -350,8 +350,8 @@ def test_a_wrong_setting_in_the_launchpad_is_refused_by_name(up: Up) -> None:
 def test_stopping_it_leaves_nothing_running_and_the_next_start_repeats_what_was_going(
     up: Up,
 ) -> None:
-    wait_for(lambda: up.made(TALK, "transcript"))
-    run_id = up.launch("transcript", TALK, {"beam_size": 1})["run"]["runId"]
+    wait_for(lambda: up.made(TALK, "audio"))
+    run_id = up.launch("stems", TALK, {"shifts": 20})["run"]["runId"]  # takes long enough
     wait_for(lambda: run_id in up.runs("STARTED"))
     everything = up.processes()
     assert len(everything) > 4  # it, its three services, and the run
