@@ -31,6 +31,7 @@ from av_pipelines.settings import (
 from resources.ledger import Entry, Event, Ledger
 from resources.manifest import InputRef, Manifest, MediaRecord, ModelRef, Quarantine
 from resources.metering import Cost, Meter
+from resources.models import ModelError
 from resources.rates import Rates, load_rates
 from resources.store import Artifact, Store, describe_files
 
@@ -564,4 +565,6 @@ _PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EAGAIN
 def _may_get_better(error: Exception | None) -> bool:
     if isinstance(error, OSError):
         return error.errno in _PASSING or isinstance(error, ConnectionError | TimeoutError)
+    if isinstance(error, ModelError):
+        return error.code == "MODEL_DOWNLOAD_FAILED"
     return isinstance(error, MemoryError)

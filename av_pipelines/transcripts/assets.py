@@ -39,7 +39,8 @@ def _make(job: Job) -> dict[str, Made]:
     audio, stems, scenes = (job.inputs.get(name) for name in ("audio", "stems", "scenes"))
     assert audio
     settings, chosen = job.settings["transcript"], job.choice.handle
-    with on_gpu(engines.device_of(chosen.model.engine, settings), job.meter):
+    device = engines.device_of(chosen.model.engine, settings)
+    with on_gpu(device, job.meter):
         result = transcribe_file(
             audio.first("audio.flac", "audio.w64"),
             folder,
@@ -56,7 +57,8 @@ def _make(job: Job) -> dict[str, Made]:
         "not to be trusted": _doubts(result),
         "rules not kept": result.lint,
     }
-    return {"transcript": Made(result.facts, result.noted, tables=tables)}
+    noted = "; ".join(filter(None, [device.note, result.noted])) or None
+    return {"transcript": Made(result.facts, noted, tables=tables)}
 
 
 def _doubts(result: TranscriptResult) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 Here: taking rows from the planes of any pixel format, and the range and matrix of its colours. Not
 here: measuring and writing (``picture``).
 
-Every n-th row of each plane is copied as it is, about 108 of them, into a small frame of the same
+Every n-th row of each plane is copied as it is, about 54 of them, into a small frame of the same
 pixel format. That costs a fiftieth of a conversion of the whole frame, works for packed and planar
 formats of any depth alike, and leaves whole rows, so that averages over a thumbnail's cell take
 in a hundred pixels and more. libswscale makes the thumbnail from that small frame.
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.plane import VideoPlane
 
-_ROWS = 108
+_ROWS = 54
 _COLUMNS = 107
 _CONVERTED_WIDTH = 480
 _UNSPECIFIED = 2  # FFmpeg's AVCOL_SPC_UNSPECIFIED, which PyAV does not name
