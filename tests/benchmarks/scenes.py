@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from tests.benchmarks.harness import ENVIRONMENT
+
 if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
@@ -191,7 +193,9 @@ def _alternated(contestants: Contestants, path: Path, rounds: int) -> dict[str, 
     for _ in range(rounds):
         for name in contestants:
             command = [sys.executable, "-m", "tests.benchmarks.scenes", name, str(path)]
-            said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            said = subprocess.run(
+                command, capture_output=True, text=True, check=True, env=ENVIRONMENT
+            ).stdout
             taken.setdefault(name, []).append(float(said.split()[-1]))
     return taken
 
