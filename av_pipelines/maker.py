@@ -28,6 +28,7 @@ from av_pipelines.settings import (
     Values,
     sidecars_of,
 )
+from resources.accelerator import DeviceError
 from resources.ledger import Entry, Event, Ledger
 from resources.manifest import InputRef, Manifest, MediaRecord, ModelRef, Quarantine
 from resources.metering import Cost, Meter
@@ -266,7 +267,7 @@ class _Making:
         except Refused as refusal:
             self._refuse(refusal, meter.cost)
         except Exception as error:
-            if not isinstance(error, SettingsError):
+            if not isinstance(error, SettingsError | ModelError | DeviceError):
                 log.exception("%s of %s failed", self.maker.name, self.key)
             said = str(error) or type(error).__name__
             left = self._left()
@@ -367,7 +368,7 @@ class _Making:
         """The current artifact of another asset, if it was made from what is current too."""
         artifact = self.store.current(self.key, asset)
         if artifact is None:
-            raise _Missing(f"there is no {asset} of this file")
+            raise _Missing(f"it has no {asset}")
         for ref in artifact.manifest.inputs:
             if self._current(ref.asset).version != ref.version:
                 raise _Missing(f"its {asset} was made from an older {ref.asset}")

@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,17 +58,17 @@ def serve(studio: Studio, port: int) -> int:
         "DAGSTER_HOME": str(home),
     }
     with _stop_signals() as stop, _Services(environment, port) as services:
-        while not (stop.is_set() or services.ended()) and not _answers(port):
-            stop.wait(_LOOK_S)
-        if not (stop.is_set() or services.ended()):
+        while not (stop.asked or services.ended()) and not _answers(port):
+            time.sleep(_LOOK_S)
+        if not (stop.asked or services.ended()):
             print(f"Dagster UI:   http://{HOST}:{port}")
             print(f"Watch folder: {studio.store.inbox}  (a subfolder is a recipe)")
             print("Stop with Ctrl-C.", flush=True)
-        while not (stop.is_set() or services.ended()):
-            stop.wait(_LOOK_S)
+        while not (stop.asked or services.ended()):
+            time.sleep(_LOOK_S)
         ended = services.ended()
         services.stop()
-    return 0 if stop.is_set() else _say(f"{ended}; everything else was stopped too")
+    return 0 if stop.asked else _say(f"{ended}; everything else was stopped too")
 
 
 def _skip_dagsters_welcome(home: Path) -> None:
@@ -83,15 +83,28 @@ def _say(text: str) -> int:
     return 1
 
 
+class _Stop:
+    """Whether somebody asked us to stop.
+
+    No ``threading.Event``: its lock may be held by what a signal interrupts.
+    """
+
+    asked = False
+
+    def ask(self, *_: object) -> None:
+        """Be the handler of a signal."""
+        self.asked = True
+
+
 @contextlib.contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
-    """Give an event that is set when somebody asks us to stop."""
-    asked = threading.Event()
+def _stop_signals() -> Iterator[_Stop]:
+    """Give what is told when somebody asks us to stop."""
+    stop = _Stop()
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     heard = [n for n in numbers if signal.getsignal(n) != signal.SIG_IGN]  # `nohup avp up &`
-    before = {number: signal.signal(number, lambda *_: asked.set()) for number in heard}
+    before = {number: signal.signal(number, stop.ask) for number in heard}
     try:
-        yield asked
+        yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from av_pipelines.maker import Outcome, Studio, make, observed
+from resources.accelerator import DeviceError
 from resources.store import Store
 from tests.conftest import Toys, drop
 
@@ -118,6 +119,28 @@ def test_a_failure_is_told_and_leaves_nothing_half_done(
     assert staging_left(studio.store) == []
 
 
+def test_what_a_user_can_mend_is_said_without_a_traceback(
+    studio: Studio,
+    toys: Toys,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    key = drop(studio, tmp_path / "in" / "a.txt", "hello")
+
+    write = Path.write_text
+
+    def no_gpu(path: Path, text: str) -> int:
+        if path.name == "shout.txt":
+            raise DeviceError("device = cuda: there is none")
+        return write(path, text)
+
+    monkeypatch.setattr(Path, "write_text", no_gpu)
+    failed = make_both(studio, toys, key)[-1]
+    assert failed.reason == "DEVICE_NOT_FOUND: device = cuda: there is none"
+    assert caplog.records == []
+
+
 def test_what_does_not_apply_is_skipped_and_an_older_result_forgotten(
     studio: Studio, toys: Toys, tmp_path: Path
 ) -> None:
@@ -176,7 +199,7 @@ def test_an_asset_is_not_made_from_an_input_that_is_out_of_date(
     studio: Studio, toys: Toys, tmp_path: Path
 ) -> None:
     key = drop(studio, tmp_path / "in" / "a.txt", "hello")
-    assert make(studio, toys.shout, key)[0].reason == "there is no source of this file"
+    assert make(studio, toys.shout, key)[0].reason == "it has no source"
 
 
 def test_an_optional_input_is_used_when_it_is_there_and_wanted(

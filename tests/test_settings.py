@@ -8,6 +8,7 @@ import pytest
 
 from av_pipelines.makers import SETTINGS
 from av_pipelines.masters.settings import MasterSettings
+from av_pipelines.scenes.settings import FramesSettings
 from av_pipelines.settings import Recipes, SettingsError, parse_assignments, read_sidecar
 from tests.conftest import NoSettings, ShoutSettings
 
@@ -110,6 +111,13 @@ def test_a_sidecar_cannot_reach_for_files_of_the_machine(
 def test_assignments_read_values_as_toml_and_else_as_text() -> None:
     given = ["shout.ending=?!", "shout.threads = 4"]
     assert parse_assignments(given, ASSETS) == {"shout": {"ending": "?!", "threads": 4}}
+
+
+def test_an_assignment_takes_numbers_with_commas_and_a_list_of_one() -> None:
+    for text, times in (("0.5,2", (0.5, 2.0)), ("2", (2.0,)), ("[1, 2.5]", (1.0, 2.5))):
+        given = parse_assignments([f"frames.times_s={text}"], SETTINGS)
+        assert FramesSettings.merged("frames", ("--set", given["frames"])).times_s == times
+        assert all(isinstance(value, float | int) for value in given["frames"]["times_s"])
 
 
 def test_an_assignment_takes_a_list_with_commas() -> None:

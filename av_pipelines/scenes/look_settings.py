@@ -7,6 +7,7 @@ text. Not here: what they do (``grade``, ``speed``, ``filters``).
 from __future__ import annotations
 
 import hashlib
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -15,6 +16,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from av_pipelines.settings import Settings
 
 MAX_LUT_BYTES = 64 * 2**20
+_LEAST_STEP_S = 0.001  # between two points of a ramp
 
 
 def _for_each_channel(given: Any) -> Any:
@@ -133,8 +135,10 @@ class LookSettings(Settings):
         ):
             raise ValueError(f"lut must be the absolute path of a .cube file, not {self.lut!r}")
         times = [second for second, _ in self.speed_ramp]
-        if times != sorted(times):
-            raise ValueError("speed_ramp must be in the order of time")
+        if any(after - before < _LEAST_STEP_S for before, after in pairwise(times)):
+            raise ValueError(
+                f"speed_ramp must be in the order of time, with {_LEAST_STEP_S} s between points"
+            )
         if self.speed_ramp and self.speed != 1:
             raise ValueError("speed and speed_ramp exclude each other: set one of them")
         return self

@@ -15,6 +15,7 @@ from resources.metering import on_gpu
 if TYPE_CHECKING:
     from av_pipelines.transcripts.transcribe import TranscriptResult
 
+NO_VOCALS = "there are no stems: voice was looked for in the whole mix"
 _SHOWN_SEGMENTS = 20
 _SHOWN_DOUBTS = 20
 
@@ -57,7 +58,8 @@ def _make(job: Job) -> dict[str, Made]:
         "not to be trusted": _doubts(result),
         "rules not kept": result.lint,
     }
-    noted = "; ".join(filter(None, [device.note, result.noted])) or None
+    no_vocals = NO_VOCALS if settings.song and not stems else None
+    noted = "; ".join(filter(None, [device.note, no_vocals, result.noted])) or None
     return {"transcript": Made(result.facts, noted, tables=tables)}
 
 
