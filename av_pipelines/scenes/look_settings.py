@@ -135,9 +135,11 @@ class LookSettings(Settings):
         ):
             raise ValueError(f"lut must be the absolute path of a .cube file, not {self.lut!r}")
         times = [second for second, _ in self.speed_ramp]
-        if any(after - before < _LEAST_STEP_S for before, after in pairwise(times)):
+        steps = [after - before for before, after in pairwise(times)]
+        if any(step < 0 or 0 < step < _LEAST_STEP_S - 1e-9 for step in steps):
             raise ValueError(
-                f"speed_ramp must be in the order of time, with {_LEAST_STEP_S} s between points"
+                "speed_ramp must be in the order of time, its points at one time (a jump) or at "
+                f"least {_LEAST_STEP_S} s apart"
             )
         if self.speed_ramp and self.speed != 1:
             raise ValueError("speed and speed_ramp exclude each other: set one of them")
