@@ -32,6 +32,7 @@ from av_pipelines.intake.messages import Channel
 from av_pipelines.intake.refusal import IntakeError, Refused, died_of
 from av_pipelines.intake.settings import AudioSettings, SourceSettings
 from av_pipelines.intake.taps import TapSpec
+from av_pipelines.media import sandbox
 from av_pipelines.settings import Settings, SettingsError
 
 _END_S = 10.0  # for a child that has answered to end
@@ -92,7 +93,7 @@ def read_media(
         started = time.monotonic()
         with _Child(file, errors, source) as child:
             request = {
-                "sys_path": _sys_path(),
+                "sys_path": sandbox.python_path(),
                 "source": source.model_dump(mode="json"),
                 "audio": audio.model_dump(mode="json"),
                 "taps": [folders.redirect(spec).to_json_dict() for spec in taps],
@@ -145,10 +146,6 @@ def _open(path: Path) -> IO[bytes]:
         os.close(fd)
         raise Refused("is empty" if stat.S_ISREG(found.st_mode) else "is not a regular file")
     return os.fdopen(fd, "rb", buffering=0)
-
-
-def _sys_path() -> list[str]:
-    return [str(Path(place or ".").resolve()) for place in sys.path]
 
 
 # ---------------------------------------------------------------------- the folders
@@ -233,7 +230,7 @@ class _Server:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                env=_environment(),
+                env=sandbox.clean_environment() | {"OMP_NUM_THREADS": "1"},
                 start_new_session=True,  # Ctrl-C is for the parent to deal with
             )
         return self._control
@@ -252,19 +249,6 @@ class _Server:
             self._control.close()
         self._lock = threading.Lock()
         self._control = self._process = None
-
-
-def _environment() -> dict[str, str]:
-    """Give the server what it needs and none of the parent's secrets."""
-    kept = {k: os.environ[k] for k in ("TMPDIR", "LD_LIBRARY_PATH") if k in os.environ}
-    return kept | {
-        "PYTHONPATH": os.pathsep.join(_sys_path()),
-        "LC_ALL": "C.UTF-8",
-        # Threads and malloc's arenas cost address space, which is limited.
-        "OPENBLAS_NUM_THREADS": "1",
-        "OMP_NUM_THREADS": "1",
-        "MALLOC_ARENA_MAX": "2",
-    }
 
 
 _server = _Server()

@@ -28,6 +28,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from av_pipelines.media import sandbox
+
 _GIB = 2**30
 _MAX_LINE = 4 * 2**20
 _DETAIL = 2000
@@ -158,7 +160,7 @@ def _run(
     hear: Callable[[str], float | None],
 ) -> str:
     """Start, listen, wait; return the end of what it said on standard error."""
-    spec |= {"out": str(out.resolve()), "limits": asdict(limits), "sys_path": _sys_path()}
+    spec |= {"out": str(out.resolve()), "limits": asdict(limits), "sys_path": sandbox.python_path()}
     with tempfile.TemporaryFile() as errors, tempfile.TemporaryFile() as given:
         given.write(json.dumps(spec, allow_nan=False).encode())
         given.seek(0)
@@ -169,7 +171,7 @@ def _run(
             stderr=errors,
             pass_fds=list(fds),
             cwd=out,
-            env=_environment(),
+            env=sandbox.clean_environment(),
             start_new_session=True,  # Ctrl-C is for the parent to deal with
         )
         try:
@@ -241,28 +243,11 @@ def _tail(errors: IO[bytes]) -> str:
     return "".join(c if c.isprintable() or c == "\n" else " " for c in text).strip()
 
 
-def _sys_path() -> list[str]:
-    return [str(Path(place or ".").resolve()) for place in sys.path]
-
-
-def _environment() -> dict[str, str]:
-    """Give the process what it needs and none of the parent's secrets."""
-    kept = {k: os.environ[k] for k in ("TMPDIR", "LD_LIBRARY_PATH") if k in os.environ}
-    return kept | {
-        "PYTHONPATH": os.pathsep.join(_sys_path()),
-        "LC_ALL": "C.UTF-8",
-        "OPENBLAS_NUM_THREADS": "1",
-        "MALLOC_ARENA_MAX": "2",
-    }
-
-
 # ---------------------------------------------------------------------- the process's side
 
 
 def _serve() -> None:
     """Confine this process and do the one piece of work that standard input names."""
-    from av_pipelines.media import sandbox
-
     spec = json.load(sys.stdin)
     out, limits = Path(spec["out"]), Limits(**spec["limits"])
     sandbox.die_with_parent()

@@ -282,3 +282,20 @@ def _allow(rules: int, path: Path, access: int) -> None:
             raise OSError(ctypes.get_errno(), f"Landlock does not take a rule for {path}")
     finally:
         os.close(fd)
+
+
+def python_path() -> list[str]:
+    """Return ``sys.path`` with absolute places, for a child that is to import what we can."""
+    return [str(Path(place or ".").resolve()) for place in sys.path]
+
+
+def clean_environment() -> dict[str, str]:
+    """Return what a child of ours needs of the environment, and none of the parent's secrets."""
+    kept = {k: os.environ[k] for k in ("TMPDIR", "LD_LIBRARY_PATH") if k in os.environ}
+    return kept | {
+        "PYTHONPATH": os.pathsep.join(python_path()),
+        "LC_ALL": "C.UTF-8",
+        # Threads and malloc's arenas cost address space, which is limited.
+        "OPENBLAS_NUM_THREADS": "1",
+        "MALLOC_ARENA_MAX": "2",
+    }
