@@ -17,15 +17,23 @@ import dagster as dg
 from pydantic import BaseModel, Field
 from pydantic.fields import FieldInfo
 
-from av_pipelines.maker import Maker, Outcome, Product, Studio, make, observed
+from av_pipelines.maker import Maker, Outcome, Partitions, Product, Studio, make, observed
 from av_pipelines.makers import open_studio
 from av_pipelines.milestones import Milestones
 from partitions.media import media_partitions
+from partitions.projects import project_partitions
+from partitions.prompts import prompt_partitions
 from resources.manifest import InputRef
 from resources.store import Artifact
 
 BATCH = 25
 """Most files in one run: start-up (about 5 s) is then paid once for all of them."""
+
+PARTITIONS: Mapping[Partitions, dg.DynamicPartitionsDefinition] = {
+    "media": media_partitions,
+    "prompts": prompt_partitions,
+    "projects": project_partitions,
+}
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Run config by which a run does not print its every event: they are on its page in the UI."""
@@ -49,8 +57,8 @@ class StudioResource(dg.ConfigurableResource):
         return open_studio(Path(self.store))
 
 
-def media_asset(maker: Maker) -> dg.AssetsDefinition:
-    """Return the Dagster asset (or assets, made in one go) of a maker, partitioned by media."""
+def asset_of(maker: Maker) -> dg.AssetsDefinition:
+    """Return the Dagster asset (or assets, made in one go) of a maker."""
     products = {product.name: product for product in maker.products}
     names = list(products)
 
@@ -58,7 +66,7 @@ def media_asset(maker: Maker) -> dg.AssetsDefinition:
         name=maker.name,
         specs=[_spec(product) for product in maker.products],
         can_subset=len(maker.products) > 1,
-        partitions_def=media_partitions,
+        partitions_def=PARTITIONS[maker.partitions],
         backfill_policy=dg.BackfillPolicy.multi_run(BATCH),
         config_schema=_config_schema(maker),
         pool=maker.pool,
@@ -132,7 +140,7 @@ class _Log:
     def __init__(self, context: dg.AssetExecutionContext) -> None:
         self._context, self._milestones = context, Milestones()
 
-    def progress(self, key: str, asset: str, share: float) -> None:
+    def progress(self, key: str, asset: str, share: float, tokens: Any = None) -> None:
         if line := self._milestones.line(key, asset, share):
             self._context.log.info(line)
 
@@ -156,15 +164,18 @@ def _report(context: dg.AssetExecutionContext, outcome: Outcome, product: Produc
                 "dagster/data_version": manifest.version,
                 "dagster/code_version": manifest.code_version,
                 **_unused(product, manifest.inputs),
-                **_provenance(context.instance, manifest.inputs, outcome.key),
+                **_provenance(context.instance, _upstream(product, manifest.inputs)),
             },
         )
     )
 
 
-def _provenance(
-    instance: dg.DagsterInstance, inputs: Sequence[InputRef], partition: str
-) -> dict[str, str]:
+def _upstream(product: Product, inputs: Sequence[InputRef]) -> list[InputRef]:
+    """The inputs that Dagster knows as upstream; files and other partitions are not."""
+    return [r for r in inputs if r.asset in product.inputs or r.asset in product.optional_inputs]
+
+
+def _provenance(instance: dg.DagsterInstance, inputs: Sequence[InputRef]) -> dict[str, str]:
     """The tags by which Dagster tells whether an asset is out of date: what it was made from.
 
     Written as Dagster writes them: the version of an upstream partition is hashed, and the
@@ -173,7 +184,7 @@ def _provenance(
     tags: dict[str, str] = {}
     for ref in inputs:
         wanted = dg.AssetRecordsFilter(
-            asset_key=dg.AssetKey(ref.asset), asset_partitions=[partition]
+            asset_key=dg.AssetKey(ref.asset), asset_partitions=[ref.partition]
         )
         records = instance.fetch_materializations(wanted, limit=1).records
         hashed = sha256(ref.version.encode()).hexdigest()

@@ -1,19 +1,26 @@
-"""The one place where Dagster finds everything: assets, the job, the sensor, resources."""
+"""The one place where Dagster finds everything: assets, jobs, sensors, resources."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 
 import dagster as dg
 
 warnings.filterwarnings("ignore", category=dg.BetaWarning)  # backfill_policy is marked beta
 
-from av_pipelines.dagster_assets import StudioResource, media_asset  # noqa: E402
-from av_pipelines.makers import MAKERS, open_studio  # noqa: E402
+from av_pipelines.dagster_assets import StudioResource, asset_of  # noqa: E402
+from av_pipelines.maker import Partitions  # noqa: E402
+from av_pipelines.makers import MAKERS, makers_of, open_studio  # noqa: E402
 from av_pipelines.reports.assets import catalog, report  # noqa: E402
 from sensors.inbox import inbox_sensor  # noqa: E402
+from sensors.prompts import prompts_sensor  # noqa: E402
 
-MEDIA_JOB = "media"
+JOBS: Mapping[Partitions, tuple[str, str]] = {
+    "media": ("media", "Make the assets of media, one file or a range of them in one run."),
+    "prompts": ("tracks", "Make the tracks that prompts ask for."),
+}
+"""What things are made for → name and description of the job that makes them."""
 
 # A run goes on with the files that are well when one of a range failed: a step starts when what
 # it needs was put out, whether or not the step before it ended well.
@@ -24,24 +31,27 @@ EXECUTOR = dg.in_process_executor.configured(
 
 def build_definitions() -> dg.Definitions:
     """Wire everything to the store of the environment; loads nothing heavy, touches no disk."""
-    makers = [media_asset(maker) for maker in MAKERS]
-    job = dg.define_asset_job(
-        MEDIA_JOB,
-        selection=dg.AssetSelection.assets(*makers),
-        description="Make the assets of media, one file or a range of them in one run.",
-    )
+    assets = {maker.name: asset_of(maker) for maker in MAKERS}
+    jobs = {
+        kind: dg.define_asset_job(
+            name,
+            selection=dg.AssetSelection.assets(*(assets[m.name] for m in makers_of(kind))),
+            description=description,
+        )
+        for kind, (name, description) in JOBS.items()
+    }
     return dg.Definitions(
-        assets=[*makers, catalog, report],
-        jobs=[job],
-        sensors=[inbox_sensor(job)],
+        assets=[*assets.values(), catalog, report],
+        jobs=[*jobs.values()],
+        sensors=[inbox_sensor(jobs["media"]), prompts_sensor(jobs["prompts"])],
         resources={"studio": StudioResource(store=str(open_studio().store.root))},
         executor=EXECUTOR,
     )
 
 
-def media_job() -> dg.JobDefinition:
-    """Return the job over all media assets, for runs that are started from Python."""
-    return defs.resolve_job_def(MEDIA_JOB)
+def job_of(partitions: Partitions) -> dg.JobDefinition:
+    """Return the job over all assets of a kind of partitions, to be started from Python."""
+    return defs.resolve_job_def(JOBS[partitions][0])
 
 
 defs = build_definitions()

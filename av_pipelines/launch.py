@@ -6,6 +6,7 @@ Not here: the terminal (``cli``), noticing files by themselves (``sensors``).
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import shutil
@@ -18,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from av_pipelines.intake.claim import register
-from av_pipelines.maker import Outcome, Studio
-from av_pipelines.makers import MAKERS, PRODUCTS, SETTINGS, assets_of
+from av_pipelines.maker import Outcome, Partitions, Studio
+from av_pipelines.makers import PRODUCTS, SETTINGS, assets_of, makers_of
 from av_pipelines.settings import SIDECAR_SUFFIX, Settings, SettingsError, Values, read_sidecar
 from partitions.keys import media_key
 from resources.manifest import Claim
@@ -108,8 +109,9 @@ def dagster_home(studio: Studio) -> Path:
     return home
 
 
-_NOT_REACHED = "the run ended before it was made; the Dagster UI shows why"
-_PROCESS_TAG = "avp/process"
+NOT_REACHED = "the run ended before it was made; the Dagster UI shows why"
+PROCESS_TAG = "avp/process"
+"""Of runs that a command started in its own process: the name under which that is present."""
 UP = "up"
 """The name under which ``avp up`` is present in its store."""
 
@@ -130,7 +132,7 @@ def close_dead_runs(studio: Studio, instance: dg.DagsterInstance) -> int:
     ]
     closed = 0
     for run in instance.get_runs(dg.RunsFilter(statuses=going)):
-        process = run.tags.get(_PROCESS_TAG)
+        process = run.tags.get(PROCESS_TAG)
         if process is None and run.status is dg.DagsterRunStatus.NOT_STARTED:
             continue  # the daemon is about to put it in its queue
         if studio.store.is_present(process or UP):
@@ -226,20 +228,31 @@ def _was_interrupted(result: dg.JobExecutionResult) -> bool:
     )
 
 
-class _Collector:
+def _superseded(before: Outcome, now: Outcome) -> bool:
+    """Whether an outcome is no more what counts; takes of one asset stand beside each other."""
+    if before.asset != now.asset:
+        return False
+    return not (
+        before.artifact and now.artifact and before.artifact.version != now.artifact.version
+    )
+
+
+class Collector:
     """Sorts outcomes to their files as they come, and passes everything on."""
 
     def __init__(self, results: Mapping[str, FileResult], listener: Any) -> None:
         self._results, self._listener = results, listener
 
-    def progress(self, key: str, asset: str, share: float) -> None:
+    def progress(self, key: str, asset: str, share: float, tokens: Any = None) -> None:
+        """Pass progress on."""
         if self._listener:
-            self._listener.progress(key, asset, share)
+            self._listener.progress(key, asset, share, tokens)
 
     def outcome(self, outcome: Outcome) -> None:
+        """Note an outcome, and pass it on."""
         outcomes = self._results[outcome.key].outcomes
         # a retried step tells of its assets again: the last word counts
-        outcomes[:] = [o for o in outcomes if o.asset != outcome.asset] + [outcome]
+        outcomes[:] = [o for o in outcomes if not _superseded(o, outcome)] + [outcome]
         if self._listener:
             self._listener.outcome(outcome)
 
@@ -270,13 +283,6 @@ def run_files(
         OSError: the store cannot be written to.
         KeyboardInterrupt: it was stopped; what was finished is kept.
     """
-    import dagster as dg
-
-    from av_pipelines import definitions
-    from av_pipelines.dagster_assets import BATCH, QUIET, run_config
-    from av_pipelines.maker import observed
-    from partitions.media import contiguous_ranges, media_partitions, range_tags
-
     wanted = assets_of(studio.recipes.get(recipe), assets, overrides)
     studio.store.sweep()
     results = {key: FileResult(path, key) for path in files for key in [media_key(path)]}
@@ -291,36 +297,13 @@ def run_files(
         layers = (studio.recipes.get(recipe).settings, sidecar, overrides or {})
         result.settled = partial(_settled, layers)
         ready.append(key)
-    process = uuid.uuid4().hex
-    with (
-        studio.store.presence(process),
-        open_instance(studio) as instance,
-        observed(_Collector(results, listener)),
-    ):
-        close_dead_runs(studio, instance)
-        name = str(media_partitions.name)
-        instance.add_dynamic_partitions(name, ready)
-        known = instance.get_dynamic_partitions(name)
-        config = {
-            **run_config(MAKERS, overrides or {}),
-            **QUIET,
-            "resources": {"studio": {"config": {"store": str(studio.store.root)}}},
-        }
-        for first, last in contiguous_ranges(known, ready, BATCH):
-            done = dg.execute_job(
-                dg.reconstructable(definitions.media_job),
-                instance=instance,
-                run_config=config,
-                tags={**range_tags(first, last), _PROCESS_TAG: process},
-                asset_selection=[dg.AssetKey(asset) for asset in wanted],
-            )
-            if _was_interrupted(done):
-                raise KeyboardInterrupt
+    collector = Collector(results, listener)
+    run_partitions(studio, "media", ready, wanted, overrides=overrides, listener=collector)
     order = list(PRODUCTS)
     for result in results.values():
         told = {outcome.asset for outcome in result.outcomes}
         result.outcomes += [
-            Outcome("failed", asset, result.key, reason=_NOT_REACHED)
+            Outcome("failed", asset, result.key, reason=NOT_REACHED)
             for asset in wanted
             if asset not in told
         ]
@@ -328,3 +311,64 @@ def run_files(
         refusal = studio.store.quarantined(result.key)
         result.command = refusal.command if refusal else None
     return list(results.values())
+
+
+def run_partitions(
+    studio: Studio,
+    partitions: Partitions,
+    keys: Sequence[str],
+    assets: Sequence[str],
+    *,
+    overrides: Mapping[str, Values] | None = None,
+    listener: Any = None,
+    tags: Mapping[str, str] | None = None,
+) -> None:
+    """Make assets of registered partitions in this process, a range of them in each run.
+
+    Args:
+        studio: where.
+        partitions: what the keys are of.
+        keys: the partitions.
+        assets: names of the assets to make.
+        overrides: asset → settings, above recipe and sidecar.
+        listener: a ``maker.Observer``, or None.
+        tags: of the runs.
+
+    Raises:
+        KeyboardInterrupt: it was stopped; what was finished is kept.
+    """
+    import dagster as dg
+
+    from av_pipelines.dagster_assets import BATCH, PARTITIONS, QUIET, run_config
+    from av_pipelines.maker import observed
+    from av_pipelines.track_queue import limit_pool
+    from partitions.media import contiguous_ranges, range_tags
+
+    process = uuid.uuid4().hex
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(studio.store.presence(process))
+        instance = stack.enter_context(open_instance(studio))
+        if listener:
+            stack.enter_context(observed(listener))
+        close_dead_runs(studio, instance)
+        if partitions == "prompts":
+            limit_pool(instance)
+        name = str(PARTITIONS[partitions].name)
+        instance.add_dynamic_partitions(name, list(keys))
+        known = instance.get_dynamic_partitions(name)
+        config = {
+            **run_config(makers_of(partitions), overrides or {}),
+            **QUIET,
+            "resources": {"studio": {"config": {"store": str(studio.store.root)}}},
+        }
+        job = dg.build_reconstructable_job("av_pipelines.definitions", "job_of", (partitions,))
+        for first, last in contiguous_ranges(known, keys, BATCH):
+            done = dg.execute_job(
+                job,
+                instance=instance,
+                run_config=config,
+                tags={**range_tags(first, last), PROCESS_TAG: process, **(tags or {})},
+                asset_selection=[dg.AssetKey(asset) for asset in assets],
+            )
+            if _was_interrupted(done):
+                raise KeyboardInterrupt

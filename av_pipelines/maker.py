@@ -1,8 +1,8 @@
 """The one way anything is made: from settings to a published artifact and a ledger record.
 
 A room gives a ``Maker``: its products and a plain function that fills folders. ``make`` does the
-rest for one media at a time: settings, version, reuse, staging, metering, verifying, publishing,
-linking, ledger, and one file's failure kept to that file. Nothing here knows Dagster
+rest for one partition at a time: settings, version, reuse, staging, metering, verifying,
+publishing, linking, ledger, and one partition's failure kept to it. Nothing here knows Dagster
 (``dagster_assets`` does) or what any asset is about.
 """
 
@@ -18,7 +18,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Literal, Protocol, cast
 
 from av_pipelines.settings import (
     Recipe,
@@ -30,7 +30,16 @@ from av_pipelines.settings import (
 )
 from resources.accelerator import DeviceError
 from resources.ledger import Entry, Event, Ledger
-from resources.manifest import InputRef, Manifest, MediaRecord, ModelRef, Quarantine
+from resources.manifest import (
+    InputRef,
+    Manifest,
+    MediaRecord,
+    ModelRef,
+    PartitionRecord,
+    ProjectRecord,
+    PromptRecord,
+    Quarantine,
+)
 from resources.metering import Cost, Meter
 from resources.models import ModelError
 from resources.rates import Rates, load_rates
@@ -108,20 +117,44 @@ class Product:
     """Check staged files against the facts; raise ValueError with what is wrong."""
 
 
+class Progress(Protocol):
+    """Hear how far the work is."""
+
+    def __call__(self, share: float, tokens: tuple[int, int] | None = None) -> None:
+        """Hear that a share (0 to 1) is done; of models that count: tokens done, and in all."""
+        ...
+
+
+Partitions = Literal["media", "prompts", "projects"]
+"""What an asset is made for: a dropped file, a request for a track, a project."""
+
+_RECORDS: Mapping[Partitions, type[PartitionRecord]] = {
+    "media": MediaRecord,
+    "prompts": PromptRecord,
+    "projects": ProjectRecord,
+}
+
+
 @dataclass
 class Job:
-    """All that a maker's function is given to make some products of one media."""
+    """All that a maker's function is given to make some products of one partition."""
 
-    media: MediaRecord
+    media: Any
+    """What is known of the partition: a ``MediaRecord``, ``PromptRecord`` or ``ProjectRecord``."""
     settings: Mapping[str, Any]
     """Product → its settings object, of all that were asked for."""
     inputs: Mapping[str, Artifact]
     out: Mapping[str, Path]
     """Product → the empty folder to fill; only the products that are to be made."""
     meter: Meter
-    progress: Callable[[float], None]
-    """Call with the share done, 0 to 1."""
+    progress: Progress
     choice: Choice | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Product → the version that is being made."""
+    sources: tuple[InputRef, ...] = ()
+    """What ``Maker.sources`` found: to be resolved by version, so that nothing changes between."""
+    store: Store | None = None
+    """Where to find what ``sources`` names; nothing is written there."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +164,7 @@ class Maker:
     name: str
     products: tuple[Product, ...]
     make: Callable[[Job], Mapping[str, Made | Skip]]
+    partitions: Partitions = "media"
     pool: str | None = None
     """Dagster concurrency pool."""
     choose: Callable[[Any], Choice] | None = None
@@ -139,6 +173,12 @@ class Maker:
     """For the product that is a dropped file: its record, completed, and its version."""
     settle: Callable[[MediaRecord, Store], None] | None = None
     """Called when the products are published: what must not happen before that."""
+    sources: Callable[[Any, Any, Store], Sequence[InputRef]] | None = None
+    """Record, settings of the first product, store → what it is made from beside its inputs:
+    artifacts of other partitions, and files by their hash. They are part of the version."""
+    takes: Callable[[Any], Sequence[Values]] | None = None
+    """Settings of the only product → settings that differ in each further take of it. What such a
+    maker makes is kept as takes, of which the library shows the one that was chosen."""
 
 
 # ---------------------------------------------------------------------- what comes out
@@ -166,8 +206,10 @@ class Outcome:
 class Observer(Protocol):
     """Who wants to hear of progress and outcomes while things are made."""
 
-    def progress(self, key: str, asset: str, share: float) -> None:
-        """Hear that a share (0 to 1) of an asset is done."""
+    def progress(
+        self, key: str, asset: str, share: float, tokens: tuple[int, int] | None = None
+    ) -> None:
+        """Hear that a share (0 to 1) of an asset is done; and tokens, see ``Progress``."""
         ...
 
     def outcome(self, outcome: Outcome) -> None:
@@ -224,7 +266,7 @@ def make(
     overrides: Mapping[str, Values] | None = None,
     run_id: str | None = None,
 ) -> list[Outcome]:
-    """Make, or find already made, the products of a maker for one media.
+    """Make, or find already made, the products of a maker for one partition.
 
     Never raises for what a file, a setting or a model can cause: every product has an outcome,
     every outcome is in the ledger, and the library shows what is current.
@@ -232,13 +274,25 @@ def make(
     Args:
         studio: store, ledger, recipes.
         maker: what to make.
-        key: the media.
+        key: the partition.
         selected: names of the products wanted; None means all.
         overrides: settings of the run, asset → values; above recipe and sidecar.
         run_id: of the Dagster run, for manifest and ledger.
     """
     wanted = [p for p in maker.products if selected is None or p.name in selected]
-    return _Making(studio, maker, key, wanted, overrides or {}, run_id).outcomes()
+    first = _Making(studio, maker, key, wanted, overrides or {}, run_id)
+    outcomes = first.outcomes()
+    for product in wanted if maker.takes else ():
+        if settings := first.settings.get(product.name):
+            for values in cast("Any", maker.takes)(settings):
+                take = {product.name: {**(overrides or {}).get(product.name, {}), **values}}
+                outcomes += _Making(studio, maker, key, wanted, take, run_id).outcomes()
+    if maker.settle and first.record and all(outcome.ok for outcome in outcomes):
+        try:
+            maker.settle(first.record, studio.store)
+        except OSError as error:  # all is published; only what was dropped is still there
+            log.warning("%s is done, but its origin stays where it is: %s", key, error)
+    return outcomes
 
 
 class _Making:
@@ -255,7 +309,8 @@ class _Making:
         self.wanted, self.overrides, self.run_id = wanted, overrides, run_id
         self.store = studio.store
         self.rates = Rates()
-        self.record: MediaRecord | None = None
+        self.record: Any = None
+        self.sources: tuple[InputRef, ...] = ()
         self.settings: dict[str, Settings] = {}
         self.done: list[Outcome] = []
 
@@ -287,22 +342,24 @@ class _Making:
             self.rates = load_rates(self.store.root)
         except ValueError as error:  # work goes on, unpriced
             log.warning("prices are not known: %s", error)
-        record = self.record = self.store.media(self.key)
+        kind = self.maker.partitions
+        record = self.record = self.store.record(self.key, _RECORDS[kind])
         if record is None:
-            raise LookupError(
-                f"nothing is known of media {self.key}: drop its file in the inbox "
-                f"or take it with `avp run PATH`"
-            )
+            raise LookupError(f"nothing is known of {self.key}: {_HOW_TO_BEGIN[kind]}")
         recipe = self.studio.recipes.get(record.recipe)
         for product in self.wanted:
             self.settings[product.name] = self._resolve(product, record, recipe)
         given: dict[str, str] = {}
         if self.maker.identify:
+            record = cast("MediaRecord", record)
             known = self.store.quarantined(self.key)
             if known and known.attempt == self._attempt(record):
                 raise Refused(known.reason, lambda path: known.command, known.detail)
             record, given[self.maker.products[0].name] = self.maker.identify(record, self.store)
             self.record = record
+        if self.maker.sources:
+            settings = next(iter(self.settings.values()))
+            self.sources = tuple(self.maker.sources(record, settings, self.store))
         plans: dict[str, _Plan] = {}
         for product in self.wanted:
             try:
@@ -320,14 +377,12 @@ class _Making:
                 self._make(record, missing, meter)
         if self.maker.identify:
             self.store.release(self.key)
-        if self.maker.settle:
-            self.maker.settle(record, self.store)
 
-    def _resolve(self, product: Product, record: MediaRecord, recipe: Recipe) -> Settings:
+    def _resolve(self, product: Product, record: PartitionRecord, recipe: Recipe) -> Settings:
         return product.settings.merged(
             product.name,
             (recipe.where, recipe.settings.get(product.name, {})),
-            (f"sidecar of {record.origin}", record.sidecar.get(product.name, {})),
+            (_where(record), record.sidecar.get(product.name, {})),
             ("run config", self.overrides.get(product.name, {})),
         )
 
@@ -355,7 +410,7 @@ class _Making:
         if product.name in given:
             return _Plan(product, settings, given[product.name], inputs, None)
         choice = self.maker.choose(settings) if self.maker.choose else None
-        version = version_of(product, settings, choice, inputs.values())
+        version = version_of(product, settings, choice, [*inputs.values(), *self.sources])
         return _Plan(product, settings, version, inputs, choice)
 
     def _version_at_hand(self, asset: str) -> str | None:
@@ -370,7 +425,7 @@ class _Making:
         if artifact is None:
             raise _Missing(f"it has no {asset}")
         for ref in artifact.manifest.inputs:
-            if self._current(ref.asset).version != ref.version:
+            if ref.partition == self.key and self._current(ref.asset).version != ref.version:
                 raise _Missing(f"its {asset} was made from an older {ref.asset}")
         return artifact
 
@@ -378,9 +433,26 @@ class _Making:
         artifact = self.store.find(plan.product.name, plan.version)
         if artifact is None:
             return False
-        self.store.link(self.key, artifact)
+        self._link(plan, artifact)
         self._note("reused", plan.product, artifact=artifact)
         return True
+
+    def _link(self, plan: _Plan, artifact: Artifact) -> None:
+        """Show an artifact in the library.
+
+        Of takes the chosen one stays, unless this is the same anew: made by other code or another
+        model.
+        """
+        if self.maker.takes:
+            self.store.add_take(self.key, artifact)
+            chosen = self.store.current(self.key, plan.product.name)
+            if chosen and plan.settings.identity() != {
+                name: value
+                for name, value in chosen.manifest.settings.items()
+                if name not in plan.settings.neutral
+            }:
+                return
+        self.store.link(self.key, artifact)
 
     def _inputs(self, plans: Mapping[str, _Plan]) -> dict[str, Artifact]:
         """The input artifacts that exist; one that is being made in the same go does not yet."""
@@ -404,13 +476,13 @@ class _Making:
         self.store.unlink(self.key, product.name)
         self._note("skipped", product, reason=reason)
 
-    def _make(self, record: MediaRecord, plans: Mapping[str, _Plan], meter: Meter) -> None:
+    def _make(self, record: PartitionRecord, plans: Mapping[str, _Plan], meter: Meter) -> None:
         observers = _observers.get()
         label = list(plans)[-1]  # of several, the last is what the work is about
 
-        def progress(share: float) -> None:
+        def progress(share: float, tokens: tuple[int, int] | None = None) -> None:
             for observer in observers:
-                observer.progress(self.key, label, share)
+                observer.progress(self.key, label, share, tokens)
 
         with contextlib.ExitStack() as stack:
             job = Job(
@@ -421,6 +493,9 @@ class _Making:
                 meter=meter,
                 progress=progress,
                 choice=next(iter(plans.values())).choice,
+                versions={name: plan.version for name, plan in plans.items()},
+                sources=self.sources,
+                store=self.store,
             )
             results = self.maker.make(job)
             made = {n: r for n, r in results.items() if isinstance(r, Made)}
@@ -453,7 +528,7 @@ class _Making:
             settings=plan.settings.model_dump(mode="json"),
             engine=choice.engine if choice else None,
             model=choice.model if choice else None,
-            inputs=tuple(plan.inputs.values()),
+            inputs=(*plan.inputs.values(), *self.sources),
             files=files,
             facts=facts,
             degraded=degraded,
@@ -463,7 +538,7 @@ class _Making:
             run_id=self.run_id,
         )
         artifact = self.store.publish(folder, manifest)
-        self.store.link(self.key, artifact)
+        self._link(plan, artifact)
         self._note("made", product, artifact=artifact, cost=cost)
 
     # ------------------------------------------------------------ what is told
@@ -534,6 +609,17 @@ class _Making:
         )
         for observer in _observers.get():
             observer.outcome(outcome)
+
+
+_HOW_TO_BEGIN: Mapping[Partitions, str] = {
+    "media": "drop its file in the inbox or take it with `avp run PATH`",
+    "prompts": "drop a prompt in inbox/prompts or ask for it with `avp track PROMPT`",
+    "projects": "drop its folder in inbox/projects or take it with `avp video PROJECT`",
+}
+
+
+def _where(record: PartitionRecord) -> str:
+    return f"sidecar of {record.origin}" if isinstance(record, MediaRecord) else record.origin
 
 
 def version_of(

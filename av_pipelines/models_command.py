@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
-from av_pipelines import cli
-from av_pipelines.cli import DONE, INCOMPLETE, USAGE, Json
+from av_pipelines import terminal
+from av_pipelines.terminal import DONE, INCOMPLETE, USAGE, Json
 
 if TYPE_CHECKING:
     from resources.models import Entry, ModelError
@@ -30,10 +30,10 @@ def list_models(*, json: Json = False) -> int:
 
     rows = [_row(entry, model_folder()) for entry in registry().values()]
     if json:
-        cli._print_json({"models": rows})
+        terminal.print_json({"models": rows})
         return DONE
     shown = ["name", "engine", "licence", "size", "where", "memory", "purpose"]
-    cli._print_table(
+    terminal.print_table(
         shown,
         [
             [
@@ -83,7 +83,7 @@ def pull(
     except ModelError as error:
         return _failed(error, json)
     if json:
-        cli._print_json({"models": [_row(entry, folder) | {"sha256": model.sha256}]})
+        terminal.print_json({"models": [_row(entry, folder) | {"sha256": model.sha256}]})
     else:
         print(f"{name} {news}: {model.path}")
     return DONE
@@ -100,7 +100,7 @@ def path(name: Name, /, *, json: Json = False) -> int:
         return _failed(error, json)
     if json:
         files = [str(weights) for weights in model.weights]
-        cli._print_json({"name": name, "path": str(model.path), "weights": files})
+        terminal.print_json({"name": name, "path": str(model.path), "weights": files})
     else:
         print(model.path)
     return DONE
@@ -133,7 +133,7 @@ def verify(
         except ModelError as error:
             results.append({"name": entry.name, "ok": False, "said": str(error)})
     if json:
-        cli._print_json({"models": results})
+        terminal.print_json({"models": results})
     else:
         for result in results:
             mark, said = ("ok  ", result["sha256"]) if result["ok"] else ("FAIL", result["said"])
@@ -174,9 +174,9 @@ def _size(size: int | None) -> str:
 
 def _failed(error: ModelError, json: bool) -> int:
     if json:
-        cli._print_json({"models": [], "error": {"code": error.code, "message": error.message}})
+        terminal.print_json({"models": [], "error": {"code": error.code, "message": error.message}})
     wrong_use = error.code in ("MODEL_NOT_FOUND", "CONSENT_REQUIRED")
-    return cli._say(str(error), USAGE if wrong_use else INCOMPLETE)
+    return terminal.say(str(error), USAGE if wrong_use else INCOMPLETE)
 
 
 def _agrees(entry: Entry, folder: Path) -> bool:

@@ -53,10 +53,12 @@ def _run_daemon(module: str) -> None:
     """Be the one daemon of the store, and first end what another one left going."""
     from av_pipelines.launch import UP, close_dead_runs, open_instance
     from av_pipelines.makers import open_studio
+    from av_pipelines.track_queue import limit_pool
 
     studio = open_studio()
     with open_instance(studio) as instance:
         close_dead_runs(studio, instance)
+        limit_pool(instance)
     studio.store.sweep()
     # at its first start it warns that it was not started before
     noisy = logging.getLogger("dagster.daemon.EventLogConsumerDaemon")

@@ -1,1 +1,1 @@
-"""What things are made for: media, and the keys they are known by."""
+"""What things are made for: media, prompts, projects, and the keys they are known by."""

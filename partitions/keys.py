@@ -13,6 +13,7 @@ from pathlib import PurePath, PurePosixPath
 
 MAX_KEY = 80
 _HEX = 10
+_MAX_PROMPT = 48  # letters of a prompt that go into its key
 KEY_PATTERN = re.compile(rf"[a-z0-9][a-z0-9-]{{0,{MAX_KEY - _HEX - 2}}}-[0-9a-f]{{{_HEX}}}")
 
 
@@ -25,6 +26,24 @@ def media_key(path: PurePath) -> str:
     text = PurePosixPath(path).as_posix()
     digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:_HEX]
     return f"{_slug(path.stem)}-{digest}"
+
+
+def prompt_key(prompt: str, identity: str) -> str:
+    """Return ``<slug>-<10 hex>`` for a request of a track.
+
+    Args:
+        prompt: its words, which make the slug.
+        identity: a text that is the same for the same request, and only for it.
+    """
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:_HEX]
+    return f"{_slug(prompt[:_MAX_PROMPT]) if prompt else 'track'}-{digest}"
+
+
+def project_key(folder: PurePath) -> str:
+    """Return ``<slug>-<10 hex>`` for a project, by the absolute path of its folder."""
+    text = PurePosixPath(folder).as_posix()
+    digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:_HEX]
+    return f"{_slug(folder.name)}-{digest}"
 
 
 def _slug(text: str) -> str:

@@ -73,17 +73,33 @@ class Manifest(Record):
     run_id: str | None = None
 
 
-class MediaRecord(Record):
-    """What is known of a media before anything reads it: ``library/<key>/media.json``."""
+class PartitionRecord(Record):
+    """What is known of a partition before anything is made: ``library/<key>/<kind>.json``."""
 
     schema_version: int = SCHEMA
     key: str
     origin: str
-    """Absolute path at which the file was found."""
-    recipe: str
-    claim: Claim
+    """Where it came from: the absolute path of a file or a folder, or who asked."""
+    recipe: str = "auto"
     sidecar: dict[str, Any] = {}
-    """Settings from the sidecar file, as they were when the file was taken."""
+    """Settings that came with it, as they were when it was taken: asset → values."""
+
+
+class PromptRecord(PartitionRecord):
+    """A request for a generated track; what it asks for is in its sidecar."""
+
+    mtime_ns: int = 0
+    """Of the file it was read from."""
+
+
+class ProjectRecord(PartitionRecord):
+    """A project: its origin is the folder with ``project.json``."""
+
+
+class MediaRecord(PartitionRecord):
+    """A dropped file: its origin is the path at which it was found."""
+
+    claim: Claim
     size: int
     mtime_ns: int
     inode: int

@@ -21,12 +21,27 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from partitions.keys import is_key
-from resources.manifest import FileRef, Manifest, MediaRecord, Quarantine
+from resources.manifest import (
+    FileRef,
+    Manifest,
+    MediaRecord,
+    PartitionRecord,
+    ProjectRecord,
+    PromptRecord,
+    Quarantine,
+)
 
 MANIFEST = "manifest.json"
 _LOCK_SHARDS = 3  # hex digits of a version: at most 4096 lock files an asset, never removed
 
 R = TypeVar("R", bound=BaseModel)
+P = TypeVar("P", bound=PartitionRecord)
+
+_RECORDS: dict[type[PartitionRecord], str] = {
+    MediaRecord: "media.json",
+    PromptRecord: "prompt.json",
+    ProjectRecord: "project.json",
+}
 
 
 @dataclass(frozen=True)
@@ -177,6 +192,11 @@ class Store:
         except BlockingIOError:
             return True
 
+    def present(self, prefix: str) -> list[str]:
+        """Return the names with this beginning under which processes are at work."""
+        names = sorted(path.name for path in self._alive.glob(f"{prefix}*"))
+        return [name for name in names if self.is_present(name)]
+
     # ------------------------------------------------------------------ library
 
     def link(self, key: str, artifact: Artifact) -> None:
@@ -196,20 +216,60 @@ class Store:
         """Forget the current artifact of a media; the artifact itself stays."""
         (self._library(key) / asset).unlink(missing_ok=True)
 
-    def media(self, key: str) -> MediaRecord | None:
-        """Return what is known of a media, or None."""
-        return _read(self._library(key) / "media.json", MediaRecord)
+    def record(self, key: str, kind: type[P]) -> P | None:
+        """Return what is known of a partition, or None."""
+        return _read(self._library(key) / _RECORDS[kind], kind)
 
-    def save_media(self, record: MediaRecord) -> None:
-        """Write what is known of a media."""
+    def save(self, record: PartitionRecord) -> None:
+        """Write what is known of a partition."""
         folder = self._library(record.key)
         folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / "media.json", record)
+        _write(folder / _RECORDS[type(record)], record)
+
+    def media(self, key: str) -> MediaRecord | None:
+        """Return what is known of a media, or None."""
+        return self.record(key, MediaRecord)
 
     def _library(self, key: str) -> Path:
         if not is_key(key):
             raise ValueError(f"{key!r} is not a partition key of this project")
         return self.library / key
+
+    # ------------------------------------------------------------------ takes
+
+    def add_take(self, key: str, artifact: Artifact) -> int:
+        """Keep an artifact as a take of its asset, ``library/<key>/takes/<asset>/<number>``.
+
+        A take keeps its number and is never replaced; one that is there already is found again.
+        """
+        asset = artifact.manifest.asset
+        takes = self.takes(key, asset)
+        for number, take in takes.items():
+            if take.version == artifact.version:
+                return number
+        folder = self._takes(key, asset)
+        folder.mkdir(parents=True, exist_ok=True)
+        number = max(takes, default=0)
+        while True:  # another process may be adding one too
+            number += 1
+            with contextlib.suppress(FileExistsError):
+                (folder / str(number)).symlink_to(os.path.relpath(artifact.dir, folder))
+                return number
+
+    def takes(self, key: str, asset: str) -> dict[int, Artifact]:
+        """Return the takes of an asset by number, in order."""
+        folder = self._takes(key, asset)
+        links = folder.iterdir() if folder.is_dir() else ()
+        numbers = sorted(int(link.name) for link in links if link.name.isdecimal())
+        found = {n: self.find(asset, (folder / str(n)).readlink().name) for n in numbers}
+        return {number: artifact for number, artifact in found.items() if artifact}
+
+    def take(self, key: str, asset: str, number: int) -> Artifact | None:
+        """Return a take by its number, or None."""
+        return self.takes(key, asset).get(number)
+
+    def _takes(self, key: str, asset: str) -> Path:
+        return self._library(key) / "takes" / asset
 
     # ------------------------------------------------------------------ quarantine
 

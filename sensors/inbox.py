@@ -100,13 +100,18 @@ def inbox_sensor(
         description="Takes whole files from the inbox: a subfolder is a recipe.",
     )
     def inbox(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        return _Tick(context, desk(), clock, sleep).result()
+        return Tick(context, desk(), clock, sleep).result()
 
     return inbox
 
 
-class _Tick:
-    """One evaluation of the sensor."""
+class Tick:
+    """One evaluation of the sensor; what else is watched like this overrides what differs."""
+
+    name = NAME
+    partitions = media_partitions
+    most = MOST_KEYS
+    """Most files that are asked for in one tick."""
 
     def __init__(
         self,
@@ -116,10 +121,64 @@ class _Tick:
         sleep: Callable[[float], None],
     ) -> None:
         self._context, self._desk, self._clock, self._sleep = context, desk, clock, sleep
-        self._inbox = desk.studio.store.inbox
+        self._inbox = self.folder(desk.studio)
         self._started = time.monotonic()
         self._assets: dict[str, list[str]] = {}
         self._wrong_recipes: dict[str, str] = {}
+
+    # ------------------------------------------------------------------ what differs
+
+    def folder(self, studio: Studio) -> Path:
+        """Return the folder that is watched."""
+        return studio.store.inbox
+
+    def find(self, late: Callable[[], bool]) -> Found:
+        """List what is in the folder."""
+        return find(self._inbox, late)
+
+    def recipes(self) -> Sequence[str]:
+        """Return the recipes that subfolders may stand for."""
+        return self._desk.studio.recipes.names()
+
+    def room(self, memory: Memory) -> int:
+        """Return how many more files may be asked for."""
+        return memory.room()
+
+    def register(self, path: Path, file: Ready, facts: os.stat_result) -> str:
+        """Write down that a file is to be made; return its key.
+
+        Raises:
+            SettingsError: its sidecar or its recipe is wrong.
+            OSError: it cannot be read or moved.
+        """
+        recipe = recipe_of(file.seen.path)
+        self._check_recipe(recipe)
+        sidecar = read_sidecar(path, self._desk.settings)
+        key = media_key(PurePosixPath(file.seen.path))
+        register(
+            self._desk.studio.store,
+            path,
+            key,
+            recipe=recipe,
+            claim="move",
+            sidecar=sidecar,
+            stat=facts,
+        )
+        return key
+
+    def assets(self, recipe: str) -> Sequence[str]:
+        """Return the assets that a run of a recipe makes."""
+        return self._assets[recipe]
+
+    def remarks(self, decision: Decision, taken: Mapping[str, Ready]) -> list[str]:
+        """Return what else a person should know after this look."""
+        return []
+
+    def tags(self, keys: Sequence[str]) -> Mapping[str, str]:
+        """Return further tags of the run that makes these keys."""
+        return {}
+
+    # ------------------------------------------------------------------ the tick
 
     def _late(self, seconds: float) -> bool:
         return time.monotonic() - self._started > seconds
@@ -128,9 +187,10 @@ class _Tick:
         return int(self._clock() * 1000)
 
     def result(self) -> dg.SensorResult | dg.SkipReason:
+        """Look, take what is whole, and return what Dagster is to start."""
         memory = self._recall()
         try:
-            found = find(self._inbox, lambda: self._late(_LIST_S))
+            found = self.find(lambda: self._late(_LIST_S))
         except OSError as error:
             return dg.SkipReason(
                 f"cannot list {self._inbox}: {error.strerror}. `avp up` makes the folder; "
@@ -139,19 +199,20 @@ class _Tick:
         if found.nothing and memory.empty:
             return dg.SensorResult(skip_reason="the inbox is empty", cursor=memory.dump())
         instance = self._context.instance
-        going = _going(instance, self._clock()) if found.files else set()
-        recipes = self._desk.studio.recipes.names()
+        going = _going(instance, self.name, self._clock()) if found.files else set()
+        recipes = self.recipes()
         memory.forget(file.path for file in found.files)
         listing, decision = self._look(memory, found, recipes, going)
         for run_key in memory.finished(going):
             _note_end(instance, memory, run_key, self._now())
         memory.resume = listing.resume
         taken = self._take(memory, decision)
-        known = instance.get_dynamic_partitions(_partitions()) if taken else []
+        known = instance.get_dynamic_partitions(str(self.partitions.name)) if taken else []
         requests, new_keys = self._requests(memory, taken, known)
         said = warnings(
             found, listing, memory, decision, recipes, self._desk.studio.store.root / "recipes"
         )
+        said += self.remarks(decision, taken)
         self._log(memory, said)
         line = summary(found, memory, decision)
         if requests:
@@ -160,7 +221,7 @@ class _Tick:
             run_requests=requests,
             skip_reason=None if requests else dg.SkipReason(together(line, said)),
             dynamic_partitions_requests=(
-                [media_partitions.build_add_request(new_keys)] if new_keys else []
+                [self.partitions.build_add_request(new_keys)] if new_keys else []
             ),
             cursor=memory.dump(),
         )
@@ -198,7 +259,7 @@ class _Tick:
     def _take(self, memory: Memory, decision: Decision) -> dict[str, Ready]:
         """Register as many files as there is room for; return them by key."""
         taken: dict[str, Ready] = {}
-        room = min(MOST_KEYS, memory.room())
+        room = min(self.most, self.room(memory))
         for file in decision.ready:
             if len(taken) >= room or self._late(_CLAIM_S):
                 break
@@ -213,12 +274,7 @@ class _Tick:
         return taken
 
     def _register(self, file: Ready) -> str | None:
-        """Write down that a file is to be made; None when it is not what it was.
-
-        Raises:
-            SettingsError: its sidecar or its recipe is wrong.
-            OSError: it cannot be read or moved.
-        """
+        """Write down that a file is to be made; None when it is not what it was."""
         path = self._inbox / file.seen.path
         try:
             facts = path.lstat()
@@ -226,21 +282,8 @@ class _Tick:
             return None
         if (facts.st_size, facts.st_mtime_ns) != (file.seen.size, file.seen.mtime_ns):
             return None
-        recipe = recipe_of(file.seen.path)
-        self._check_recipe(recipe)
         _check_access(path)
-        sidecar = read_sidecar(path, self._desk.settings)
-        key = media_key(PurePosixPath(file.seen.path))
-        register(
-            self._desk.studio.store,
-            path,
-            key,
-            recipe=recipe,
-            claim="move",
-            sidecar=sidecar,
-            stat=facts,
-        )
-        return key
+        return self.register(path, file, facts)
 
     def _check_recipe(self, name: str) -> None:
         if name not in self._assets and name not in self._wrong_recipes:
@@ -289,9 +332,10 @@ class _Tick:
                 **range_tags(first, last),
                 "recipe": recipe,
                 _FILES_TAG: " ".join(file.mark for file in files),
+                **self.tags([first, last]),
             },
             run_config=QUIET,
-            asset_selection=[dg.AssetKey(asset) for asset in self._assets[recipe]],
+            asset_selection=[dg.AssetKey(asset) for asset in self.assets(recipe)],
         )
 
     def _log(self, memory: Memory, said: Sequence[str]) -> None:
@@ -316,14 +360,10 @@ def _check_access(path: Path) -> None:
         raise PermissionError(f"no right to move it out of {path.parent}")
 
 
-def _partitions() -> str:
-    return str(media_partitions.name)
-
-
-def _going(instance: dg.DagsterInstance, now: float) -> set[str]:
+def _going(instance: dg.DagsterInstance, sensor: str, now: float) -> set[str]:
     """Marks of the files that some unfinished run was asked to make."""
     records = instance.get_run_records(
-        dg.RunsFilter(statuses=_UNFINISHED, tags={"dagster/sensor_name": NAME})
+        dg.RunsFilter(statuses=_UNFINISHED, tags={"dagster/sensor_name": sensor})
     )
     marks: set[str] = set()
     for record in records:

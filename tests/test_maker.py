@@ -261,7 +261,7 @@ def test_progress_and_outcomes_reach_an_observer(
     heard: list[tuple] = []
 
     class Listener:
-        def progress(self, key: str, asset: str, share: float) -> None:
+        def progress(self, key: str, asset: str, share: float, tokens: object = None) -> None:
             heard.append((asset, share))
 
         def outcome(self, outcome: Outcome) -> None:

@@ -10,7 +10,7 @@ from typing import cast
 import dagster as dg
 import pytest
 
-from av_pipelines.dagster_assets import StudioResource, media_asset, run_config
+from av_pipelines.dagster_assets import StudioResource, asset_of, run_config
 from av_pipelines.definitions import EXECUTOR
 from av_pipelines.maker import Studio
 from partitions.media import media_partitions, range_tags
@@ -45,7 +45,7 @@ class Runs:
         global _defs
         self.instance, self.studio, self.folder = instance, studio, folder
         monkeypatch.setattr("av_pipelines.dagster_assets.open_studio", lambda root: studio)
-        assets = [media_asset(maker) for maker in (toys.source, toys.shout, toys.echo)]
+        assets = [asset_of(maker) for maker in (toys.source, toys.shout, toys.echo)]
         _defs = dg.Definitions(
             assets=assets,
             jobs=[dg.define_asset_job("toys", assets)],

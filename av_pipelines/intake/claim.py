@@ -55,7 +55,7 @@ def register(
             update={"sha256": known.sha256, "hashed_at_ns": known.hashed_at_ns}
         )
     if record != known:
-        store.save_media(record)
+        store.save(record)
     return record
 
 
@@ -103,7 +103,7 @@ def identify(record: MediaRecord, store: Store) -> tuple[MediaRecord, str]:
             "hashed_at_ns": hashed_at,
         }
     )
-    store.save_media(record)
+    store.save(record)
     return record, digest
 
 

@@ -537,7 +537,7 @@ def test_a_store_that_cannot_be_written_is_told_of_and_loses_nothing(
         def no_space(record: object) -> None:
             raise OSError(28, "No space left on device")
 
-        full.setattr(inbox.store, "save_media", no_space)
+        full.setattr(inbox.store, "save", no_space)
         assert inbox.tick() == []
         assert "song.mp3: [Errno 28] No space left on device" in inbox.skipped
     assert len(inbox.tick(61)) == 1
