@@ -11,7 +11,7 @@ import types
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 import dagster as dg
 from pydantic import BaseModel, Field
@@ -105,6 +105,66 @@ def asset_of(maker: Maker) -> dg.AssetsDefinition:
     return step
 
 
+def checks_of(maker: Maker) -> list[dg.AssetChecksDefinition]:
+    """Return the checks of a maker's assets.
+
+    They are evaluated where an artifact is published and logged there; run by themselves they
+    tell again what its manifest says.
+    """
+    products = {p.name: p for p in maker.products if p.checks}
+    specs = [
+        dg.AssetCheckSpec(
+            check.name,
+            asset=product.name,
+            description=check.description,
+            partitions_def=PARTITIONS[maker.partitions],
+        )
+        for product in products.values()
+        for check in product.checks
+    ]
+    if not specs:
+        return []
+
+    @dg.multi_asset_check(name=f"{maker.name}_checks", specs=specs, can_subset=True)
+    def checks(
+        context: dg.AssetCheckExecutionContext, studio: StudioResource
+    ) -> Iterator[dg.AssetCheckResult]:
+        store = studio.open().store
+        partition = context.op_execution_context.partition_key
+        for product in products.values():
+            artifact = store.current(partition, product.name)
+            for evaluation in _evaluations(product, artifact, partition) if artifact else ():
+                if evaluation.asset_check_key in context.selected_asset_check_keys:
+                    yield dg.AssetCheckResult(
+                        passed=evaluation.passed,
+                        asset_key=evaluation.asset_key,
+                        check_name=evaluation.check_name,
+                        severity=evaluation.severity,
+                        metadata=evaluation.metadata,
+                    )
+
+    return [cast("dg.AssetChecksDefinition", checks)]
+
+
+def _evaluations(
+    product: Product, artifact: Artifact, partition: str
+) -> Iterator[dg.AssetCheckEvaluation]:
+    wrong = artifact.manifest.checks
+    for check in product.checks:
+        if check.name in wrong:
+            said = wrong[check.name]
+            yield dg.AssetCheckEvaluation(
+                asset_key=dg.AssetKey(product.name),
+                check_name=check.name,
+                passed=said is None,
+                severity=(
+                    dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN
+                ),
+                metadata={"said": dg.MetadataValue.text(said)} if said else {},
+                partition=partition,
+            )
+
+
 def _spec(product: Product) -> dg.AssetSpec:
     return dg.AssetSpec(
         product.name,
@@ -168,6 +228,8 @@ def _report(context: dg.AssetExecutionContext, outcome: Outcome, product: Produc
             },
         )
     )
+    for evaluation in _evaluations(product, artifact, outcome.key):
+        context.log_event(cast("Any", evaluation))  # it takes them; its type does not say so
 
 
 def _upstream(product: Product, inputs: Sequence[InputRef]) -> list[InputRef]:

@@ -9,7 +9,7 @@ import dagster as dg
 
 warnings.filterwarnings("ignore", category=dg.BetaWarning)  # backfill_policy is marked beta
 
-from av_pipelines.dagster_assets import StudioResource, asset_of  # noqa: E402
+from av_pipelines.dagster_assets import StudioResource, asset_of, checks_of  # noqa: E402
 from av_pipelines.maker import Partitions  # noqa: E402
 from av_pipelines.makers import MAKERS, makers_of, open_studio  # noqa: E402
 from av_pipelines.reports.assets import catalog, report  # noqa: E402
@@ -35,13 +35,16 @@ def build_definitions() -> dg.Definitions:
     jobs = {
         kind: dg.define_asset_job(
             name,
-            selection=dg.AssetSelection.assets(*(assets[m.name] for m in makers_of(kind))),
+            selection=dg.AssetSelection.assets(
+                *(assets[m.name] for m in makers_of(kind))
+            ).without_checks(),
             description=description,
         )
         for kind, (name, description) in JOBS.items()
     }
     return dg.Definitions(
         assets=[*assets.values(), catalog, report],
+        asset_checks=[check for maker in MAKERS for check in checks_of(maker)],
         jobs=[*jobs.values()],
         sensors=[inbox_sensor(jobs["media"]), prompts_sensor(jobs["prompts"])],
         resources={"studio": StudioResource(store=str(open_studio().store.root))},

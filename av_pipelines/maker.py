@@ -81,6 +81,28 @@ class Choice:
     """What the maker needs to use it, such as a model's folder."""
 
 
+@dataclass(frozen=True)
+class Check:
+    """What must hold of an artifact: an asset check of Dagster."""
+
+    name: str
+    description: str
+    wrong: Callable[[Checked], str | None]
+    """None, or what is wrong."""
+    blocking: bool = False
+    """Whether nothing may be made from an artifact of which it does not hold."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What checks go by."""
+
+    facts: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    inputs: Mapping[str, Mapping[str, Any]]
+    """Asset → its facts, of what it was made from."""
+
+
 class Refused(Exception):
     """A file that must go to quarantine.
 
@@ -115,6 +137,8 @@ class Product:
     """Given the inputs: None, or why the asset does not apply to this file."""
     verify: Callable[[Path, Mapping[str, Any]], None] = lambda folder, facts: None
     """Check staged files against the facts; raise ValueError with what is wrong."""
+    checks: tuple[Check, ...] = ()
+    """What must hold beyond that of an artifact; it is published all the same, and marked."""
 
 
 class Progress(Protocol):
@@ -427,6 +451,8 @@ class _Making:
         for ref in artifact.manifest.inputs:
             if ref.partition == self.key and self._current(ref.asset).version != ref.version:
                 raise _Missing(f"its {asset} was made from an older {ref.asset}")
+        if artifact.manifest.blocked:
+            raise _Missing(f"its {asset} did not pass a check: {artifact.manifest.blocked}")
         return artifact
 
     def _reuse(self, plan: _Plan) -> bool:
@@ -516,6 +542,8 @@ class _Making:
         if duration and cost.wall_s:
             facts.setdefault("realtime_factor", round(duration / cost.wall_s, 2))
         degraded = "; ".join(filter(None, [choice and choice.degraded, made.degraded])) or None
+        wrong = wrongs(product, Checked(facts, plan.settings.model_dump(), self._input_facts(plan)))
+        blocking = {check.name for check in product.checks if check.blocking}
         files = describe_files(folder)
         if not files:
             raise ValueError(f"{product.name}: no file came out")
@@ -532,6 +560,8 @@ class _Making:
             files=files,
             facts=facts,
             degraded=degraded,
+            checks=wrong,
+            blocked="; ".join(s for n, s in wrong.items() if s and n in blocking) or None,
             pictures=dict(made.pictures),
             tables=dict(made.tables),
             cost=cost,
@@ -540,6 +570,10 @@ class _Making:
         artifact = self.store.publish(folder, manifest)
         self._link(plan, artifact)
         self._note("made", product, artifact=artifact, cost=cost)
+
+    def _input_facts(self, plan: _Plan) -> dict[str, Mapping[str, Any]]:
+        found = {ref.asset: self.store.find(ref.asset, ref.version) for ref in plan.inputs.values()}
+        return {name: artifact.manifest.facts for name, artifact in found.items() if artifact}
 
     # ------------------------------------------------------------ what is told
 
@@ -620,6 +654,11 @@ _HOW_TO_BEGIN: Mapping[Partitions, str] = {
 
 def _where(record: PartitionRecord) -> str:
     return f"sidecar of {record.origin}" if isinstance(record, MediaRecord) else record.origin
+
+
+def wrongs(product: Product, checked: Checked) -> dict[str, str | None]:
+    """Return what is wrong by each check of a product, None where it holds."""
+    return {check.name: check.wrong(checked) for check in product.checks}
 
 
 def version_of(

@@ -65,6 +65,10 @@ class Manifest(Record):
     files: tuple[FileRef, ...] = ()
     facts: dict[str, Any] = {}
     degraded: str | None = None
+    checks: dict[str, str | None] = {}
+    """Check → what is wrong, None where it holds."""
+    blocked: str | None = None
+    """Why nothing may be made from it."""
     pictures: dict[str, str] = {}
     """Label → file name of small pictures worth showing beside the facts."""
     tables: dict[str, list[dict[str, Any]]] = {}

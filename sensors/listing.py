@@ -109,6 +109,11 @@ class Listing:
     """Files that could not be looked at, and why."""
 
 
+def is_partial(name: str) -> bool:
+    """Whether a file of this name is still being written by whoever puts it there."""
+    return _PARTIAL.search(name) is not None
+
+
 def recipe_of(path: str) -> str:
     """Return the recipe that a file's place in the inbox stands for."""
     folder, slash, _ = path.partition("/")

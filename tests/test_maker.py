@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from av_pipelines.maker import Outcome, Studio, make, observed
+from av_pipelines.maker import (
+    Check,
+    Checked,
+    Job,
+    Made,
+    Maker,
+    Outcome,
+    Product,
+    Studio,
+    make,
+    observed,
+)
+from av_pipelines.settings import Settings
 from resources.accelerator import DeviceError
+from resources.manifest import PromptRecord
 from resources.store import Store
 from tests.conftest import Toys, drop
 
@@ -288,3 +302,77 @@ def test_work_is_priced_when_there_is_a_price(studio: Studio, toys: Toys, tmp_pa
     key = drop(studio, tmp_path / "in" / "a.txt", "hello")
     cost = make(studio, toys.source, key)[0].cost
     assert cost.usd == pytest.approx(cost.cpu_s)
+
+
+def test_nothing_is_made_from_what_failed_a_blocking_check(
+    studio: Studio, toys: Toys, tmp_path: Path
+) -> None:
+    def wrong(checked: Checked) -> str | None:
+        return "too loud" if checked.settings["ending"] == "!!!" else None
+
+    shout = replace(toys.shout.products[0], checks=(Check("volume", "", wrong, blocking=True),))
+    checked = replace(toys.shout, products=(shout,))
+    echo = replace(toys.echo.products[0], inputs=("shout",), optional_inputs={})
+    key = drop(studio, tmp_path / "in" / "a.txt", "hello")
+    make(studio, toys.source, key)
+    (loud,) = make(studio, checked, key, overrides={"shout": {"ending": "!!!"}})
+    assert loud.event == "made"
+    assert loud.artifact
+    assert loud.artifact.manifest.checks == {"volume": "too loud"}
+    (stopped,) = make(studio, replace(toys.echo, products=(echo,)), key)
+    assert (stopped.event, stopped.reason) == (
+        "skipped",
+        "its shout did not pass a check: too loud",
+    )
+
+
+class RollSettings(Settings):
+    """Settings of a toy with takes."""
+
+    seed: int = 0
+    takes: int = 1
+    neutral = frozenset({"takes"})
+
+
+def rolling(code_version: str = "1") -> Maker:
+    def roll(job: Job) -> dict[str, Made]:
+        (job.out["roll"] / "roll.txt").write_text(f"{job.settings['roll'].seed} {code_version}")
+        return {"roll": Made({"seed": job.settings["roll"].seed})}
+
+    return Maker(
+        name="roll",
+        products=(Product("roll", "a throw", "generated", RollSettings, code_version),),
+        make=roll,
+        partitions="prompts",
+        takes=lambda s: [{"seed": s.seed + n} for n in range(1, s.takes)],
+    )
+
+
+def test_takes_stand_beside_each_other_and_the_chosen_one_stays(studio: Studio) -> None:
+    key = "dice-0123456789"
+    studio.store.save(PromptRecord(key=key, origin="a test", sidecar={"roll": {"seed": 5}}))
+    three = make(studio, rolling(), key, overrides={"roll": {"takes": 3}})
+    assert events(three) == ["made"] * 3
+    takes = studio.store.takes(key, "roll")
+    assert [take.manifest.facts["seed"] for take in takes.values()] == [5, 6, 7]
+    assert current_seed(studio, key) == 5
+    studio.store.link(key, takes[3])
+    assert events(make(studio, rolling(), key, overrides={"roll": {"takes": 3}})) == ["reused"] * 3
+    assert current_seed(studio, key) == 7
+
+
+def test_a_take_made_by_newer_code_replaces_only_itself(studio: Studio) -> None:
+    key = "dice-0123456789"
+    studio.store.save(PromptRecord(key=key, origin="a test", sidecar={"roll": {"seed": 5}}))
+    make(studio, rolling(), key, overrides={"roll": {"takes": 2}})
+    make(studio, rolling("2"), key)
+    current = studio.store.current(key, "roll")
+    assert current
+    assert (current.manifest.settings["seed"], current.manifest.code_version) == (5, "2")
+    assert len(studio.store.takes(key, "roll")) == 3  # the older one is still there
+
+
+def current_seed(studio: Studio, key: str) -> int:
+    current = studio.store.current(key, "roll")
+    assert current
+    return current.manifest.facts["seed"]

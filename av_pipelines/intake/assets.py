@@ -8,7 +8,7 @@ from typing import Any
 
 from av_pipelines.intake.claim import identify, place, settle, taken
 from av_pipelines.intake.settings import AudioSettings, PictureSettings, SourceSettings
-from av_pipelines.maker import Job, Made, Maker, Product, Refused, Skip
+from av_pipelines.maker import Check, Checked, Job, Made, Maker, Product, Refused, Skip
 from resources.store import Artifact
 
 NO_AUDIO = "it has no audio stream"
@@ -86,6 +86,12 @@ def _verify_audio(folder: Path, facts: Mapping[str, Any]) -> None:
     verify_audio(folder / facts["file"], facts)
 
 
+def _silent(checked: Checked) -> str | None:
+    if checked.facts["integrated_lufs"] is not None:
+        return None
+    return "nothing in it is loud enough to be measured (ITU-R BS.1770 gate, -70 LUFS)"
+
+
 INTAKE = Maker(
     name="intake",
     products=(
@@ -107,6 +113,7 @@ INTAKE = Maker(
             kinds=frozenset({"flac"}),
             applies=_no_audio,
             verify=_verify_audio,
+            checks=(Check("not_silent", "There is something to hear.", _silent),),
         ),
         Product(
             name="picture",

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from av_pipelines.maker import Job, Made, Maker, Product
+from av_pipelines.checks import same_length
+from av_pipelines.maker import Check, Checked, Job, Made, Maker, Product
 from av_pipelines.masters.settings import MasterSettings
 
 
@@ -49,6 +50,26 @@ def _verify(folder: Path, facts: Mapping[str, Any]) -> None:
     verify_audio(folder / "master.flac", facts)
 
 
+_TOLERANCE_LU = 0.5  # EBU R 128: what an encoder and rounding may cost
+_TOLERANCE_DB = 0.1
+
+
+def _off_target(checked: Checked) -> str | None:
+    loudness = checked.facts["integrated_lufs"]
+    target = checked.settings["target_lufs"]
+    given_gain = checked.settings.get("album_gain_db") is not None
+    if loudness is None or given_gain or abs(loudness - target) <= _TOLERANCE_LU:
+        return None
+    return f"it has {loudness} LUFS where {target} were asked for; its actions say why"
+
+
+def _too_high(checked: Checked) -> str | None:
+    peak, ceiling = checked.facts["true_peak_dbtp"], checked.settings["ceiling_dbtp"]
+    if peak is None or peak <= ceiling + _TOLERANCE_DB:
+        return None
+    return f"its true peak is {peak} dBTP, above the ceiling of {ceiling} dBTP"
+
+
 MASTERS = Maker(
     name="master",
     products=(
@@ -61,6 +82,15 @@ MASTERS = Maker(
             inputs=("audio", "source"),
             kinds=frozenset({"flac", "mp3"}),
             verify=_verify,
+            checks=(
+                Check(
+                    "on_target",
+                    f"Within {_TOLERANCE_LU} LU of the loudness that was asked for.",
+                    _off_target,
+                ),
+                Check("under_ceiling", "No true peak above the ceiling.", _too_high, blocking=True),
+                same_length("audio"),
+            ),
         ),
     ),
     make=_make,

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from av_pipelines.maker import Choice, Job, Made, Maker, Product
+from av_pipelines.checks import same_length
+from av_pipelines.maker import Check, Checked, Choice, Job, Made, Maker, Product
 from av_pipelines.stems import engines
 from av_pipelines.stems.settings import StemsSettings
 from resources.ladder import Step
@@ -68,6 +69,16 @@ def _verify(folder: Path, facts: Mapping[str, Any]) -> None:
         )
 
 
+_MOST_RESIDUAL_DB = -60.0
+
+
+def _residual(checked: Checked) -> str | None:
+    residual = checked.facts["mix_residual_db"]
+    if residual <= _MOST_RESIDUAL_DB:
+        return None
+    return f"the stems together differ from the mix by {residual:.1f} dB"
+
+
 STEMS = Maker(
     name="stems",
     products=(
@@ -80,6 +91,15 @@ STEMS = Maker(
             inputs=("audio",),
             kinds=frozenset({"flac"}),
             verify=_verify,
+            checks=(
+                Check(
+                    "sum_is_the_mix",
+                    f"All stems together are the mix, to {_MOST_RESIDUAL_DB:.0f} dB.",
+                    _residual,
+                    blocking=True,
+                ),
+                same_length("audio"),
+            ),
         ),
     ),
     make=_make,

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from av_pipelines.maker import Choice, Job, Made, Maker, Product
+from av_pipelines.maker import Check, Checked, Choice, Job, Made, Maker, Product
 from av_pipelines.transcripts import engines
 from av_pipelines.transcripts.settings import TranscriptSettings
 from resources.manifest import ModelRef
@@ -85,6 +85,16 @@ def _segments(folder: Path) -> list[dict[str, Any]]:
     ]
 
 
+_LEAST_COVERAGE = 0.95
+
+
+def _uncovered(checked: Checked) -> str | None:
+    coverage = checked.facts.get("coverage")
+    if coverage is None or coverage >= _LEAST_COVERAGE:
+        return None
+    return f"{1 - coverage:.0%} of the voice has no words"
+
+
 TRANSCRIPTS = Maker(
     name="transcript",
     products=(
@@ -100,6 +110,13 @@ TRANSCRIPTS = Maker(
                 "scenes": lambda settings: settings.keep_off_cuts,
             },
             kinds=frozenset({"whisper"}),
+            checks=(
+                Check(
+                    "coverage",
+                    f"At least {_LEAST_COVERAGE:.0%} of the voice has words.",
+                    _uncovered,
+                ),
+            ),
         ),
     ),
     make=_make,
