@@ -191,6 +191,8 @@ def doctor(*, store: Store = None, json: Json = False) -> int:
 
 app.command("av_pipelines.track_command:track", name="track")
 app.command("av_pipelines.track_command:takes", name="takes")
+app.command("av_pipelines.video_command:video", name="video")
+app.command("av_pipelines.reprocess_command:reprocess", name="reprocess")
 app.command(
     "av_pipelines.models_command:models_app",
     name="models",

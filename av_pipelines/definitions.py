@@ -15,6 +15,7 @@ from av_pipelines.makers import MAKERS, makers_of, open_studio  # noqa: E402
 from av_pipelines.reports.assets import catalog, report  # noqa: E402
 from sensors.inbox import inbox_sensor  # noqa: E402
 from sensors.prompts import prompts_sensor  # noqa: E402
+from sensors.reprocessing import read_plan, reprocessing_schedule  # noqa: E402
 
 JOBS: Mapping[Partitions, tuple[str, str]] = {
     "media": ("media", "Make the assets of media, one file or a range of them in one run."),
@@ -30,7 +31,7 @@ EXECUTOR = dg.in_process_executor.configured(
 
 
 def build_definitions() -> dg.Definitions:
-    """Wire everything to the store of the environment; loads nothing heavy, touches no disk."""
+    """Wire everything to the store of the environment; loads nothing heavy, writes nothing."""
     assets = {maker.name: asset_of(maker) for maker in MAKERS}
     jobs = {
         kind: dg.define_asset_job(
@@ -47,6 +48,7 @@ def build_definitions() -> dg.Definitions:
         asset_checks=[check for maker in MAKERS for check in checks_of(maker)],
         jobs=[*jobs.values()],
         sensors=[inbox_sensor(jobs["media"]), prompts_sensor(jobs["prompts"])],
+        schedules=[reprocessing_schedule(jobs["media"], read_plan(open_studio().store.root))],
         resources={"studio": StudioResource(store=str(open_studio().store.root))},
         executor=EXECUTOR,
     )

@@ -7,6 +7,7 @@ Not here: the terminal (``cli``), noticing files by themselves (``sensors``).
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import os
 import shutil
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     import dagster as dg
 
     from av_pipelines.masters.settings import MasterSettings
+    from av_pipelines.reprocess import Stale
 
 
 @dataclass
@@ -372,3 +374,26 @@ def run_partitions(
             )
             if _was_interrupted(done):
                 raise KeyboardInterrupt
+
+
+def groups_of(stale: Iterable[Stale]) -> list[tuple[list[str], list[str], dict[str, Values]]]:
+    """Gather what is out of date into what can share runs: keys, their assets, run settings."""
+    of_key: dict[str, list[Stale]] = {}
+    for item in stale:
+        of_key.setdefault(item.key, []).append(item)
+    groups: dict[str, tuple[list[str], list[str], dict[str, Values]]] = {}
+    for key, items in of_key.items():
+        assets = [item.asset for item in items]
+        overrides = {item.asset: item.overrides for item in items if item.overrides}
+        alike = json.dumps([assets, overrides], sort_keys=True, default=str)
+        groups.setdefault(alike, ([], assets, overrides))[0].append(key)
+    return list(groups.values())
+
+
+def run_stale(
+    studio: Studio, stale: Sequence[Stale], results: Mapping[str, FileResult], listener: Any
+) -> None:
+    """Make again in this process what is out of date; outcomes go to the results, by key."""
+    collector = Collector(results, listener)
+    for keys, assets, overrides in groups_of(stale):
+        run_partitions(studio, "media", keys, assets, overrides=overrides, listener=collector)

@@ -554,6 +554,7 @@ class _Making:
             created=datetime.now(UTC),
             code_version=product.code_version,
             settings=plan.settings.model_dump(mode="json"),
+            overrides=dict(self.overrides.get(product.name, {})),
             engine=choice.engine if choice else None,
             model=choice.model if choice else None,
             inputs=(*plan.inputs.values(), *self.sources),

@@ -59,6 +59,8 @@ class Manifest(Record):
     created: datetime
     code_version: str
     settings: dict[str, Any]
+    overrides: dict[str, Any] = {}
+    """Those of them that were given for the run: they hold when it is made again."""
     engine: str | None = None
     model: ModelRef | None = None
     inputs: tuple[InputRef, ...] = ()

@@ -107,7 +107,9 @@ def _take_whole(
         if busy or not same or now - since[3] < SETTLE_MS:
             continue
         if files > _MOST_FILES:
-            said.append(f"{folder.name} has more than {_MOST_FILES} files: take it with `avp video`")
+            said.append(
+                f"{folder.name} has more than {_MOST_FILES} files: take it with `avp video`"
+            )
         elif not (folder / "project.json").is_file():
             said.append(f"{folder.name} has no project.json; `avp new NAME` writes one")
         else:
@@ -160,7 +162,5 @@ def _requests(instance: dg.DagsterInstance, store: Store) -> Iterator[dg.RunRequ
             run_key=run_key,
             tags=range_tags(key, key),
             run_config=QUIET,
-            asset_selection=[
-                dg.AssetKey(name) for name in json.loads(mark.read_text())["assets"]
-            ],
+            asset_selection=[dg.AssetKey(name) for name in json.loads(mark.read_text())["assets"]],
         )
