@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 from av_pipelines.maker import Maker, Outcome, Partitions, Product, Studio, make, observed
 from av_pipelines.makers import open_studio
 from av_pipelines.milestones import Milestones
+from av_pipelines.settings import help_texts
 from partitions.media import media_partitions
 from partitions.projects import project_partitions
 from partitions.prompts import prompt_partitions
@@ -325,19 +326,20 @@ def _config_schema(maker: Maker) -> dict[str, dg.Field]:
 
 
 def _fields(path: str, model: type[BaseModel]) -> dict[str, dg.Field]:
+    texts = help_texts(model)
     return {
         name: dg.Field(
             _config_type(f"{path}_{name}", field.annotation),
             is_required=False,
-            description=_help(field),
+            description=_help(field, texts.get(name)),
         )
         for name, field in model.model_fields.items()
     }
 
 
-def _help(field: FieldInfo) -> str:
+def _help(field: FieldInfo, text: str | None) -> str:
     default = field.get_default(call_default_factory=True, validated_data={})
-    return f"{field.description or ''} Default: {default!r}.".strip()
+    return f"{text or ''} Default: {default!r}.".strip()
 
 
 def _config_type(path: str, kind: Any) -> Any:

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-warnings.filterwarnings("ignore", category=dg.BetaWarning)  # backfill_policy is marked beta
+# backfill_policy is marked beta, checks with partitions are marked preview; tests hold both
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
+warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
 from av_pipelines.dagster_assets import StudioResource, asset_of, checks_of  # noqa: E402
 from av_pipelines.maker import Partitions  # noqa: E402

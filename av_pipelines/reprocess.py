@@ -121,6 +121,9 @@ class _Survey:
         self._recipes: dict[str, tuple[Recipe, list[str]]] = {}
 
     def stale(self) -> Iterator[Stale]:
+        from av_pipelines.reports.catalog import refresh
+
+        refresh(self._studio.store)
         prices = Prices.of(self._studio)
         now, last, inputs = self._ledger()
         for key in sorted(self._keys or now):
@@ -303,7 +306,7 @@ class Prices:
 
     @classmethod
     def of(cls, studio: Studio) -> Prices:
-        """Read them from the catalog."""
+        """Read them from the catalog as it is."""
         from av_pipelines.reports.catalog import reading
 
         with reading(studio.store) as catalog:

@@ -7,12 +7,17 @@ Here: the models' base class, recipes, sidecars, merging. Not here: any asset's 
 
 from __future__ import annotations
 
+import ast
+import inspect
 import os
 import stat
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast, get_args, get_origin
 
@@ -30,10 +35,9 @@ class SettingsError(ValueError):
 class Settings(BaseModel):
     """Base of every asset's settings: immutable, and unknown keys are errors."""
 
-    # Built when first used: building them all would cost every run and tick 0.1 s.
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, defer_build=True
-    )
+    # Built when first used: building them all would cost every run and tick 0.1 s. The help texts
+    # are read by ``help_texts``: pydantic's own way to them costs as much again.
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     neutral: ClassVar[frozenset[str]] = frozenset()
     """Fields that cannot change what comes out (threads, limits): left out of the version."""
@@ -67,6 +71,32 @@ class Settings(BaseModel):
         except ValidationError as error:
             lines = [_line(asset, cls, origin, item) for item in error.errors()]
             raise SettingsError("\n".join(lines)) from None
+
+
+def help_texts(model: type[BaseModel]) -> dict[str, str]:
+    """Return field → the text written under it, of a model at the top of its module."""
+    found: dict[str, str] = {}
+    for cls in reversed(model.__mro__):
+        body = (
+            _classes_of(cls.__module__).get(cls.__name__, ()) if issubclass(cls, Settings) else ()
+        )
+        for field, text in pairwise(body):
+            if (
+                isinstance(field, ast.AnnAssign)
+                and isinstance(field.target, ast.Name)
+                and isinstance(text, ast.Expr)
+                and isinstance(text.value, ast.Constant)
+                and isinstance(text.value.value, str)
+            ):
+                found[field.target.id] = inspect.cleandoc(text.value.value)
+    return found
+
+
+@cache
+def _classes_of(module: str) -> Mapping[str, list[ast.stmt]]:
+    path = getattr(sys.modules.get(module), "__file__", None)
+    tree = ast.parse(Path(path).read_text("utf-8")) if path else ast.Module([], [])
+    return {node.name: node.body for node in tree.body if isinstance(node, ast.ClassDef)}
 
 
 def _laid_over(below: Values, above: Values) -> dict[str, Any]:

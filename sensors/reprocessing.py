@@ -41,7 +41,7 @@ _UNFINISHED = [
 class Plan(BaseModel):
     """What ``reprocess.toml`` says."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     cron: str = "0 1 * * *"
     """When a night begins: minute, hour, day, month, weekday."""

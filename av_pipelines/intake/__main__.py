@@ -16,7 +16,7 @@ from av_pipelines.intake.child import option_name, read_media
 from av_pipelines.intake.refusal import IntakeError, Refused
 from av_pipelines.intake.settings import AudioSettings, SourceSettings
 from av_pipelines.intake.taps import audio_taps, source_taps
-from av_pipelines.settings import Settings, SettingsError
+from av_pipelines.settings import Settings, SettingsError, help_texts
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,9 +28,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("file", type=Path)
     parser.add_argument("--out", type=Path, help="keep what is made in this new folder")
     for settings in (SourceSettings(), AudioSettings()):
+        texts = help_texts(type(settings))
         for name, field in type(settings).model_fields.items():
             option = option_name(settings, name)
-            said = f"{field.description} Default: {field.default}.".replace("%", "%%")
+            said = f"{texts[name]} Default: {field.default}.".replace("%", "%%")
             parser.add_argument(option, dest=option, metavar="N", help=said)
     given = vars(parser.parse_args(arguments))
 
