@@ -60,8 +60,9 @@ def track(
 ) -> int:
     """Make a track from a prompt: music with its parts, its score and its seed."""
     from av_pipelines.makers import SETTINGS, open_studio
-    from av_pipelines.settings import parse_assignments
+    from av_pipelines.settings import SettingsError, parse_assignments
     from av_pipelines.track_queue import ask
+    from av_pipelines.tracks import request
     from av_pipelines.tracks.errors import TrackError
     from resources.models import ModelError
 
@@ -74,7 +75,10 @@ def track(
         "priority": priority,
     }
     values = {name: value for name, value in named.items() if value is not None}
-    values |= parse_assignments(set_ or [], SETTINGS).get("track", {})
+    try:
+        values |= parse_assignments(set_ or [], SETTINGS).get("track", {})
+    except SettingsError as error:
+        raise UsageError(str(request.named(error))) from None
     studio = writable(open_studio(store))
     listener = _JsonLines() if progress_json else progress(1, quiet=json)
     try:
@@ -90,9 +94,8 @@ def track(
         print_json({"tracks": [result.to_json()]})
     else:
         print_results([result], studio.store.library)
-        for outcome in result.outcomes:
-            if outcome.artifact:
-                print(f"  seed {outcome.artifact.manifest.facts['seed']}: {outcome.artifact.dir}")
+        if len(result.outcomes) > 1:
+            print(f"  `avp takes {result.key}` lists the takes and chooses one")
     return DONE if result.state == "done" else INCOMPLETE
 
 
@@ -104,7 +107,7 @@ class _JsonLines:
     """
 
     def __init__(self) -> None:
-        self._began = time.monotonic()
+        self._began: float | None = None
         self._step = -1
 
     def __enter__(self) -> _JsonLines:
@@ -116,16 +119,18 @@ class _JsonLines:
     def progress(
         self, key: str, asset: str, share: float, tokens: tuple[int, int] | None = None
     ) -> None:
+        now = time.monotonic()
+        self._began = self._began or now  # starting up is not its work
         if (step := int(share * 20)) > self._step:
             self._step = step
-            spent = time.monotonic() - self._began
-            left = round(spent * (1 - share) / share, 1) if share else None
+            spent = now - self._began
+            left = round(spent * (1 - share) / share, 1) if share and spent else None
             self._tell(key, asset, "working", min(int(share * 100), 99), left, tokens)
 
     def outcome(self, outcome: Outcome) -> None:
         percent = 100 if outcome.ok else min(max(self._step, 0) * 5, 99)
         self._tell(outcome.key, outcome.asset, outcome.event, percent, 0.0 if outcome.ok else None)
-        self._began, self._step = time.monotonic(), -1  # the next take
+        self._began, self._step = None, -1  # the next take
 
     def _tell(
         self,

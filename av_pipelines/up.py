@@ -49,6 +49,8 @@ def serve(studio: Studio, port: int) -> int:
         home = dagster_home(studio)
         for recipe in studio.recipes.names():
             (studio.store.inbox / recipe).mkdir(parents=True, exist_ok=True)
+        for folder in ("prompts", "projects"):
+            (studio.store.inbox / folder).mkdir(exist_ok=True)
         _skip_dagsters_welcome(home)
     except OSError as error:
         return _say(f"cannot make the store in {studio.store.root}: {error}")
@@ -63,6 +65,7 @@ def serve(studio: Studio, port: int) -> int:
         if not (stop.asked or services.ended()):
             print(f"Dagster UI:   http://{HOST}:{port}")
             print(f"Watch folder: {studio.store.inbox}  (a subfolder is a recipe)")
+            print("              prompts/ in it makes tracks, projects/ makes films")
             print("Stop with Ctrl-C.", flush=True)
         while not (stop.asked or services.ended()):
             time.sleep(_LOOK_S)

@@ -33,17 +33,18 @@ def _make(job: Job) -> dict[str, Made]:
     settings: TrackSettings = job.settings["track"]
     seed_of(settings)  # a request without one was never completed
     out = job.out["track"]
-    device = accelerator.choose(settings.device)
-    with on_gpu(device, job.meter):
-        if job.choice.engine == "musicgen":
-            from av_pipelines.tracks.musicgen.engine import generate
+    if job.choice.engine == "musicgen":
+        from av_pipelines.tracks.musicgen import engine
 
-            made = generate(
-                settings, job.choice.handle, out, device=device, progress=job.progress
-            )
-        else:
-            from av_pipelines.tracks.procedural import generate
+        chosen = job.choice.handle
+        device = engine.choose_device(settings, chosen)
+        with on_gpu(device, job.meter):
+            made = engine.generate(settings, chosen, out, device=device, progress=job.progress)
+    else:
+        from av_pipelines.tracks.procedural import generate
 
+        device = accelerator.choose(settings.device)
+        with on_gpu(device, job.meter):
             made = generate(settings, out, device=device, progress=job.progress)
     marking = mark(
         out,

@@ -35,11 +35,16 @@ def settle(*layers: tuple[str, Values]) -> TrackSettings:
     try:
         settings = TrackSettings.merged("track", *layers)
     except SettingsError as error:
-        code = "INVALID_DURATION" if "track.duration_s =" in str(error) else "INVALID_REQUEST"
-        raise TrackError(code, str(error)) from None
+        raise named(error) from None
     if not settings.prompt.strip() and settings.engine == "musicgen":
         raise TrackError("INVALID_REQUEST", "musicgen needs a prompt: say what it should play")
     return settings
+
+
+def named(error: SettingsError) -> TrackError:
+    """Give what is wrong with a setting its name."""
+    code = "INVALID_DURATION" if "track.duration_s =" in str(error) else "INVALID_REQUEST"
+    return TrackError(code, str(error))
 
 
 def with_seed(values: Values, seed: int | None = None) -> dict[str, Any]:
