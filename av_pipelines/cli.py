@@ -78,7 +78,9 @@ def run(
     paths: Annotated[list[Path], Parameter(help="Media files, or folders of them.", negative="")],
     /,
     *,
-    recipe: Annotated[str, Parameter(help="auto, music, podcast, film, or your own.")] = "auto",
+    recipe: Annotated[
+        str, Parameter(help="auto, music, podcast, film, lyric_video, ... or your own.")
+    ] = "auto",
     assets: Annotated[
         str | None, Parameter(help="Make only these, comma-separated, with what they need.")
     ] = None,
@@ -98,7 +100,7 @@ def run(
     json: Json = False,
 ) -> int:
     """Take files through everything: intake, transcript, master and what else the recipe says."""
-    from av_pipelines.launch import album_settings, expand, run_files
+    from av_pipelines.launch import album_settings, expand, run_files, run_templates
     from av_pipelines.makers import PRODUCTS, SETTINGS, open_studio
     from av_pipelines.settings import parse_assignments
 
@@ -122,11 +124,13 @@ def run(
             tracks = take(assets=["audio"], overrides=overrides)
             overrides.setdefault("master", {}).update(album_settings(tracks))
         results = take(assets=only, overrides=overrides)
+        films = [] if only else run_templates(studio, results, recipe, overrides, listener)
     if json:
-        print_json({"media": [result.to_json() for result in results]})
+        told = {"media": [result.to_json() for result in results]}
+        print_json(told | ({"videos": [film.to_json() for film in films]} if films else {}))
     else:
-        print_results(results, studio.store.library)
-    return DONE if all(result.state == "done" for result in results) else INCOMPLETE
+        print_results([*results, *films], studio.store.library)
+    return DONE if all(r.state == "done" for r in (*results, *films)) else INCOMPLETE
 
 
 # ---------------------------------------------------------------------- demo, up, doctor
@@ -192,6 +196,7 @@ def doctor(*, store: Store = None, json: Json = False) -> int:
 app.command("av_pipelines.track_command:track", name="track")
 app.command("av_pipelines.track_command:takes", name="takes")
 app.command("av_pipelines.video_command:video", name="video")
+app.command("av_pipelines.video_command:new", name="new")
 app.command("av_pipelines.reprocess_command:reprocess", name="reprocess")
 app.command(
     "av_pipelines.models_command:models_app",

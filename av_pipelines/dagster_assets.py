@@ -353,6 +353,8 @@ def _config_type(path: str, kind: Any) -> Any:
         return dg.Enum(path, [dg.EnumValue(str(value)) for value in args])
     if origin in (tuple, list, frozenset):
         return dg.Array(_config_type(path, args[0]))
+    if origin is dict:
+        return dg.Map(str, _config_type(path, args[1]))
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return dg.Shape(_fields(path, kind))
     simple = {bool: dg.Bool, int: dg.Int, float: dg.Float, str: dg.String}

@@ -16,12 +16,15 @@ from av_pipelines.maker import Partitions  # noqa: E402
 from av_pipelines.makers import MAKERS, makers_of, open_studio  # noqa: E402
 from av_pipelines.reports.assets import catalog, report  # noqa: E402
 from sensors.inbox import inbox_sensor  # noqa: E402
+from sensors.projects import projects_sensor  # noqa: E402
 from sensors.prompts import prompts_sensor  # noqa: E402
 from sensors.reprocessing import read_plan, reprocessing_schedule  # noqa: E402
+from sensors.templates import templates_sensor  # noqa: E402
 
 JOBS: Mapping[Partitions, tuple[str, str]] = {
     "media": ("media", "Make the assets of media, one file or a range of them in one run."),
     "prompts": ("tracks", "Make the tracks that prompts ask for."),
+    "projects": ("videos", "Make the films of projects."),
 }
 """What things are made for → name and description of the job that makes them."""
 
@@ -49,7 +52,12 @@ def build_definitions() -> dg.Definitions:
         assets=[*assets.values(), catalog, report],
         asset_checks=[check for maker in MAKERS for check in checks_of(maker)],
         jobs=[*jobs.values()],
-        sensors=[inbox_sensor(jobs["media"]), prompts_sensor(jobs["prompts"])],
+        sensors=[
+            inbox_sensor(jobs["media"]),
+            prompts_sensor(jobs["prompts"]),
+            projects_sensor(jobs["projects"]),
+            templates_sensor(),
+        ],
         schedules=[reprocessing_schedule(jobs["media"], read_plan(open_studio().store.root))],
         resources={"studio": StudioResource(store=str(open_studio().store.root))},
         executor=EXECUTOR,

@@ -23,8 +23,8 @@ from av_pipelines.intake.claim import register
 from av_pipelines.maker import Outcome, Partitions, Studio
 from av_pipelines.makers import PRODUCTS, SETTINGS, assets_of, makers_of
 from av_pipelines.settings import SIDECAR_SUFFIX, Settings, SettingsError, Values, read_sidecar
-from partitions.keys import media_key
-from resources.manifest import Claim
+from partitions.keys import media_key, project_key
+from resources.manifest import Claim, ProjectRecord
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -301,15 +301,8 @@ def run_files(
         ready.append(key)
     collector = Collector(results, listener)
     run_partitions(studio, "media", ready, wanted, overrides=overrides, listener=collector)
-    order = list(PRODUCTS)
     for result in results.values():
-        told = {outcome.asset for outcome in result.outcomes}
-        result.outcomes += [
-            Outcome("failed", asset, result.key, reason=NOT_REACHED)
-            for asset in wanted
-            if asset not in told
-        ]
-        result.outcomes.sort(key=lambda outcome: order.index(outcome.asset))
+        _complete(result, wanted)
         refusal = studio.store.quarantined(result.key)
         result.command = refusal.command if refusal else None
     return list(results.values())
@@ -374,6 +367,82 @@ def run_partitions(
             )
             if _was_interrupted(done):
                 raise KeyboardInterrupt
+
+
+def run_projects(
+    studio: Studio,
+    folders: Sequence[Path],
+    assets: Sequence[str],
+    *,
+    overrides: Mapping[str, Values] | None = None,
+    listener: Any = None,
+) -> list[FileResult]:
+    """Make the films of projects in this process; one result each, in the order given.
+
+    Args:
+        studio: where to.
+        folders: absolute paths of folders with a ``project.json``.
+        assets: which of ``timeline``, ``video`` and ``cutdowns``.
+        overrides: asset → settings of the run.
+        listener: a ``maker.Observer``, or None.
+    """
+    results: dict[str, FileResult] = {}
+    for folder in folders:
+        key = project_key(folder)
+        results[key] = FileResult(folder, key)
+        # who drops a project may name only its own files; who runs this may read more
+        dropped = folder.parent == studio.store.root / "projects"
+        allowed: dict[str, Any] = {} if dropped else {"timeline": {"allowed": ["/"]}}
+        studio.store.save(ProjectRecord(key=key, origin=str(folder), sidecar=allowed))
+    collector = Collector(results, listener)
+    run_partitions(
+        studio, "projects", list(results), assets, overrides=overrides, listener=collector
+    )
+    for result in results.values():
+        _complete(result, assets)
+    return list(results.values())
+
+
+def run_templates(
+    studio: Studio,
+    media: Sequence[FileResult],
+    recipe: str,
+    overrides: Mapping[str, Values] | None = None,
+    listener: Any = None,
+) -> list[FileResult]:
+    """Make the films of media whose recipe is a template, in this process; none for any other.
+
+    Args:
+        studio: where.
+        media: what became of the files.
+        recipe: that they were taken with.
+        overrides: asset → settings of the run.
+        listener: a ``maker.Observer``, or None.
+    """
+    from av_pipelines.template_projects import ASSETS, project_of, ready
+    from av_pipelines.videos.templates import TEMPLATES
+
+    if recipe not in TEMPLATES:
+        return []
+    keys = [result.key for result in media if ready(studio.store, result.key, recipe)]
+    folders = [project_of(studio, key, recipe) for key in keys]
+    return (
+        run_projects(studio, folders, ASSETS, overrides=overrides, listener=listener)
+        if folders
+        else []
+    )
+
+
+def _complete(result: FileResult, assets: Sequence[str]) -> None:
+    """Add what a run did not reach, and put all in the order of making."""
+    told = {outcome.asset for outcome in result.outcomes}
+    result.outcomes += [
+        Outcome("failed", asset, result.key, reason=NOT_REACHED)
+        for asset in assets
+        if asset not in told
+    ]
+    order = list(PRODUCTS)
+    result.outcomes.sort(key=lambda outcome: order.index(outcome.asset))
 
 
 def groups_of(stale: Iterable[Stale]) -> list[tuple[list[str], list[str], dict[str, Values]]]:

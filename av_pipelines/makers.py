@@ -14,10 +14,23 @@ from av_pipelines.settings import Recipe, Recipes, Settings, Values
 from av_pipelines.stems.assets import STEMS
 from av_pipelines.tracks.assets import TRACKS
 from av_pipelines.transcripts.assets import TRANSCRIPTS
+from av_pipelines.videos.assets import CUTDOWNS, TIMELINE, VIDEO
 from resources.ledger import Ledger
 from resources.store import Store
 
-MAKERS: tuple[Maker, ...] = (INTAKE, SCENES, STEMS, TRANSCRIPTS, MASTERS, FRAMES, LOOK, TRACKS)
+MAKERS: tuple[Maker, ...] = (
+    INTAKE,
+    SCENES,
+    STEMS,
+    TRANSCRIPTS,
+    MASTERS,
+    FRAMES,
+    LOOK,
+    TRACKS,
+    TIMELINE,
+    VIDEO,
+    CUTDOWNS,
+)
 PRODUCTS: dict[str, Product] = {p.name: p for maker in MAKERS for p in maker.products}
 SETTINGS: dict[str, type[Settings]] = {p.name: p.settings for p in PRODUCTS.values()}
 

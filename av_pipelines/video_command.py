@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from av_pipelines.launch import NOT_REACHED, Collector, FileResult, run_partitions
-from av_pipelines.maker import Outcome
 from av_pipelines.terminal import (
     DONE,
     INCOMPLETE,
@@ -23,8 +21,12 @@ from av_pipelines.terminal import (
     print_json,
     print_results,
     progress,
+    say,
     writable,
 )
+
+if TYPE_CHECKING:
+    from av_pipelines.maker import Studio
 
 
 def video(
@@ -47,10 +49,9 @@ def video(
     json: Json = False,
 ) -> int:
     """Make films from projects: the timeline, the video, and what platforms want of it."""
+    from av_pipelines.launch import run_projects
     from av_pipelines.makers import SETTINGS, open_studio, products_of
     from av_pipelines.settings import parse_assignments
-    from partitions.keys import project_key
-    from resources.manifest import ProjectRecord
 
     folders = [_folder(path) for path in projects]
     overrides = parse_assignments(set_ or [], SETTINGS)
@@ -59,35 +60,13 @@ def video(
         overrides["cutdowns"] = {**overrides.get("cutdowns", {}), "platforms": named}
     assets = [a for a in products_of("projects") if a != "cutdowns" or cutdowns or platforms]
     studio = writable(open_studio(store))
-    results: dict[str, FileResult] = {}
-    for folder in folders:
-        key = project_key(folder)
-        results[key] = FileResult(folder, key)
-        # who drops a project may name only its own files; who runs this may read more
-        dropped = folder.parent == studio.store.root / "projects"
-        allowed: dict[str, Any] = {} if dropped else {"timeline": {"allowed": ["/"]}}
-        studio.store.save(ProjectRecord(key=key, origin=str(folder), sidecar=allowed))
     with progress(len(folders), quiet=json) as listener:
-        run_partitions(
-            studio,
-            "projects",
-            list(results),
-            assets,
-            overrides=overrides,
-            listener=Collector(results, listener),
-        )
-    for result in results.values():
-        told = {outcome.asset for outcome in result.outcomes}
-        result.outcomes += [
-            Outcome("failed", asset, result.key, reason=NOT_REACHED)
-            for asset in assets
-            if asset not in told
-        ]
+        results = run_projects(studio, folders, assets, overrides=overrides, listener=listener)
     if json:
-        print_json({"videos": [result.to_json() for result in results.values()]})
+        print_json({"videos": [result.to_json() for result in results]})
     else:
-        print_results([*results.values()], studio.store.library)
-    return DONE if all(r.state == "done" for r in results.values()) else INCOMPLETE
+        print_results(results, studio.store.library)
+    return DONE if all(r.state == "done" for r in results) else INCOMPLETE
 
 
 def _folder(path: Path) -> Path:
@@ -97,3 +76,66 @@ def _folder(path: Path) -> Path:
     if not (folder / "project.json").is_file():
         raise UsageError(f"{path}: there is no project.json; `avp new {path}` makes a project")
     return folder
+
+
+def new(
+    name: Annotated[str, Parameter(help="Folder of the project; it must not be there yet.")],
+    media: Annotated[
+        list[Path] | None,
+        Parameter(help="With --template: the song, talk or film that it is made of.", negative=""),
+    ] = None,
+    /,
+    *,
+    title: Annotated[str | None, Parameter(help="Of the film. Default: the name.")] = None,
+    template: Annotated[
+        str | None, Parameter(help="lyric_video, audiogram or trailer: write the whole project.")
+    ] = None,
+    store: Store = None,
+) -> int:
+    """Make a project's folder: standard folders, project.json, a git repository."""
+    from av_pipelines.makers import open_studio
+    from av_pipelines.videos.project import ProjectError
+    from av_pipelines.videos.scaffold import new_project
+
+    folder = Path(os.path.abspath(name))  # noqa: PTH100 - as it was given
+    if template:
+        if len(media or []) != 1:
+            raise UsageError(f"--template {template}: give the one media file that it is made of")
+        return _from_template(open_studio(store), template, (media or [])[0], folder, title)
+    if media:
+        raise UsageError("media files are for --template; without it a project begins empty")
+    try:
+        made = new_project(folder.name, folder.parent, title=title)
+    except ProjectError as error:
+        raise UsageError(str(error)) from None
+    for warning in made.warnings:
+        say(warning, DONE)
+    print(f"{made.folder}: write its shots into project.json, then: avp video {name}")
+    return DONE
+
+
+def _from_template(
+    studio: Studio, template: str, media: Path, folder: Path, title: str | None
+) -> int:
+    from av_pipelines.launch import expand, run_files
+    from av_pipelines.template_projects import project_of, ready
+    from av_pipelines.videos.templates import TEMPLATES
+
+    if template not in TEMPLATES or template not in studio.recipes.names():
+        allowed = ", ".join(name for name in TEMPLATES if name in studio.recipes.names())
+        raise UsageError(f"--template {template}: allowed: {allowed}")
+    if folder.exists():
+        raise UsageError(f"{folder} is there already; choose another name")
+    try:
+        files = expand([media])
+    except (FileNotFoundError, ValueError) as error:
+        raise UsageError(str(error)) from None
+    with progress(1, quiet=False) as listener:
+        (result,) = run_files(writable(studio), files, recipe=template, listener=listener)
+    if not ready(studio.store, result.key, template):
+        print_results([result], studio.store.library)
+        return INCOMPLETE
+    settings = {"title": title} if title else {}
+    project_of(studio, result.key, template, settings, folder)
+    print(f"{folder}: look at its project.json, then: avp video {folder.name}")
+    return DONE

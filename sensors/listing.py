@@ -18,7 +18,7 @@ from av_pipelines.settings import SIDECAR_SUFFIXES
 DEFAULT_RECIPE = "auto"
 """Recipe of the files that lie directly in the inbox."""
 
-RESERVED = frozenset({"prompts", "projects", "lyric_video"})
+RESERVED = frozenset({"prompts", "projects"})
 """Folders at the top of the inbox that other sensors own."""
 
 _PARTIAL = re.compile(

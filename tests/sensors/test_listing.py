@@ -54,7 +54,6 @@ def test_a_subfolder_is_a_recipe_at_any_depth(tmp_path: Path) -> None:
         "podcast/@eaDir/song.mp3",
         "prompts/rain.txt",
         "projects/trailer/clip.mp4",
-        "lyric_video/song.mp3",
     ],
 )
 def test_what_is_not_a_whole_medium_by_its_name_is_not_seen(tmp_path: Path, name: str) -> None:
