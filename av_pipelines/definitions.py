@@ -15,6 +15,7 @@ from av_pipelines.dagster_assets import StudioResource, asset_of, checks_of  # n
 from av_pipelines.maker import Partitions  # noqa: E402
 from av_pipelines.makers import MAKERS, makers_of, open_studio  # noqa: E402
 from av_pipelines.reports.assets import catalog, report  # noqa: E402
+from sensors.failures import failure_sensor  # noqa: E402
 from sensors.inbox import inbox_sensor  # noqa: E402
 from sensors.projects import projects_sensor  # noqa: E402
 from sensors.prompts import prompts_sensor  # noqa: E402
@@ -57,6 +58,7 @@ def build_definitions() -> dg.Definitions:
             prompts_sensor(jobs["prompts"]),
             projects_sensor(jobs["projects"]),
             templates_sensor(),
+            failure_sensor(),
         ],
         schedules=[reprocessing_schedule(jobs["media"], read_plan(open_studio().store.root))],
         resources={"studio": StudioResource(store=str(open_studio().store.root))},
