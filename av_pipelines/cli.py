@@ -198,6 +198,7 @@ app.command("av_pipelines.track_command:takes", name="takes")
 app.command("av_pipelines.video_command:video", name="video")
 app.command("av_pipelines.video_command:new", name="new")
 app.command("av_pipelines.reprocess_command:reprocess", name="reprocess")
+app.command("av_pipelines.gc_command:gc", name="gc")
 app.command(
     "av_pipelines.models_command:models_app",
     name="models",

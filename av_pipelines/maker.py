@@ -460,6 +460,8 @@ class _Making:
         if artifact is None:
             return False
         self._link(plan, artifact)
+        if self.store.find(plan.product.name, plan.version) is None:
+            return False  # it was just removed as old
         self._note("reused", plan.product, artifact=artifact)
         return True
 

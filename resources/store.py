@@ -147,6 +147,38 @@ class Store:
         _fsync(folder.parent)
         return Artifact(folder, manifest)
 
+    def all_artifacts(self) -> Iterator[Artifact]:
+        """Yield every published artifact."""
+        for folder in sorted(self.artifacts.glob("[!.]*/*")):
+            manifest = _read(folder / MANIFEST, Manifest)
+            if manifest:
+                yield Artifact(folder, manifest)
+
+    def remove(self, asset: str, version: str) -> bool:
+        """Remove an artifact that nothing points at; return whether it is gone.
+
+        It disappears in one step. When a link to it came into being meanwhile it is put back: who
+        links looks again afterwards (``maker``), so one of the two notices.
+        """
+        folder = self.artifacts / asset / version
+        gone = self._staging / f".gone-{uuid.uuid4().hex}"
+        gone.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.rename(gone)
+        except FileNotFoundError:
+            return False
+        if (asset, version) in self.linked():
+            gone.rename(folder)
+            return False
+        shutil.rmtree(gone)
+        return True
+
+    def linked(self) -> set[tuple[str, str]]:
+        """Return asset and version of all that the library points at, takes included."""
+        links = [*self.library.glob("*/*"), *self.library.glob("*/takes/*/*")]
+        targets = [link.readlink() for link in links if link.is_symlink()]
+        return {(target.parent.name, target.name) for target in targets}
+
     @contextlib.contextmanager
     def making(self, name: str, version: str) -> Iterator[None]:
         """Let one process at a time make a version; the others wait and then find it made."""
@@ -157,6 +189,8 @@ class Store:
     def sweep(self) -> int:
         """Remove staging folders whose process died; return how many there were."""
         removed = 0
+        for gone in self._staging.glob(".gone-*"):  # a removal that was killed
+            shutil.rmtree(gone, ignore_errors=True)
         for box in self._staging.glob("[!.]*"):
             with (
                 contextlib.suppress(BlockingIOError, FileNotFoundError),

@@ -46,7 +46,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(receiver.answers.pop(0) if receiver.answers else 204)
         self.end_headers()
 
-    def log_message(self, *args: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         pass
 
 
