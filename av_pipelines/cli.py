@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 from cyclopts import App, Parameter
 
@@ -29,7 +29,6 @@ from av_pipelines.terminal import (
     existing,
     print_json,
     print_results,
-    print_table,
     progress,
     say,
     writable,
@@ -167,15 +166,22 @@ def demo(
 def up(
     *,
     port: Annotated[int, Parameter(help="Port of the Dagster UI on 127.0.0.1.")] = 3000,
+    pages_port: Annotated[
+        int | None, Parameter(help="Port of the pages. Default: the next after --port.")
+    ] = None,
     store: Store = None,
 ) -> int:
-    """Start the Dagster UI, its daemon and the watch folder; stop with Ctrl-C."""
+    """Start the Dagster UI, its daemon, the watch folders and the pages; stop with Ctrl-C."""
     from av_pipelines.makers import open_studio
     from av_pipelines.up import serve
 
-    if not 1 <= port <= 65_535:
-        raise UsageError(f"--port {port}: allowed: 1 to 65535")
-    return serve(open_studio(store), port)
+    pages = port + 1 if pages_port is None else pages_port
+    for option, number in (("--port", port), ("--pages-port", pages)):
+        if not 1 <= number <= 65_535:
+            raise UsageError(f"{option} {number}: allowed: 1 to 65535")
+    if port == pages:
+        raise UsageError(f"--pages-port {pages}: the Dagster UI has that port; give another one")
+    return serve(open_studio(store), port, pages)
 
 
 @app.command
@@ -216,22 +222,23 @@ def sql(
     ],
     /,
     *,
+    form: Annotated[
+        Literal["table", "csv", "json"], Parameter(name="--format", help="Of the answer.")
+    ] = "table",
     store: Store = None,
     json: Json = False,
 ) -> int:
-    """Ask the catalog: views artifacts, costs, lineage, failures, storage; table ledger."""
+    """Ask the catalog: artifacts, costs, lineage, failures, storage, media, cost_per_day, ..."""
     from av_pipelines.makers import open_studio
     from av_pipelines.reports.catalog import CatalogError
     from av_pipelines.reports.catalog import query as ask
+    from av_pipelines.reports.tables import write_table
 
     try:
         columns, rows = ask(existing(open_studio(store)).store, query)
     except CatalogError as error:
         raise UsageError(str(error)) from None
-    if json:
-        print_json({"columns": columns, "rows": rows})
-    else:
-        print_table(columns, rows)
+    write_table(columns, rows, "json" if json else form, sys.stdout)
     return DONE
 
 

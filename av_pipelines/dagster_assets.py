@@ -20,12 +20,13 @@ from pydantic.fields import FieldInfo
 from av_pipelines.maker import Maker, Outcome, Partitions, Product, Studio, make, observed
 from av_pipelines.makers import open_studio
 from av_pipelines.milestones import Milestones
+from av_pipelines.reports.pages.address import page_url
 from av_pipelines.settings import help_texts
 from partitions.media import media_partitions
 from partitions.projects import project_partitions
 from partitions.prompts import prompt_partitions
 from resources.manifest import InputRef
-from resources.store import Artifact
+from resources.store import Artifact, Store
 
 BATCH = 25
 """Most files in one run: start-up (about 5 s) is then paid once for all of them."""
@@ -91,7 +92,7 @@ def asset_of(maker: Maker) -> dg.AssetsDefinition:
                     run_id=context.run.run_id,
                 )
             for outcome in done:
-                _report(context, outcome, products[outcome.asset])
+                _report(context, opened.store, outcome, products[outcome.asset])
             outcomes += done
         failed = [outcome for outcome in outcomes if not outcome.ok]
         if any(o.retryable for o in failed) and context.retry_number < _MAX_RETRIES:
@@ -209,7 +210,9 @@ class _Log:
         """Outcomes are reported as events, when all of a media are there."""
 
 
-def _report(context: dg.AssetExecutionContext, outcome: Outcome, product: Product) -> None:
+def _report(
+    context: dg.AssetExecutionContext, store: Store, outcome: Outcome, product: Product
+) -> None:
     artifact = outcome.artifact
     if artifact is None:
         line = f"{outcome.key}: {outcome.asset} {outcome.event}: {outcome.reason}"
@@ -220,7 +223,8 @@ def _report(context: dg.AssetExecutionContext, outcome: Outcome, product: Produc
         dg.AssetMaterialization(
             asset_key=outcome.asset,
             partition=outcome.key,
-            metadata=metadata_of(artifact, outcome),
+            metadata=metadata_of(artifact, outcome)
+            | {"page": dg.MetadataValue.url(page_url(store.reports, outcome.key, outcome.asset))},
             tags={
                 "dagster/data_version": manifest.version,
                 "dagster/code_version": manifest.code_version,

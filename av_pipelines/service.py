@@ -1,4 +1,4 @@
-"""One Dagster service as a child of ``avp up``: ``python -m av_pipelines.service NAME ARGUMENT…``.
+"""One service as a child of ``avp up``: ``python -m av_pipelines.service NAME ARGUMENT…``.
 
 Here: what Dagster's own commands lack when they are one program's parts: they end when their
 parent ends, however that comes about; the code server takes its runs with it; the UI answers
@@ -15,12 +15,12 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-CODE, WEBSERVER, DAEMON = "code server", "webserver", "daemon"
+CODE, WEBSERVER, DAEMON, PAGES = "code server", "webserver", "daemon", "pages"
 _MODULES = {CODE: "dagster", WEBSERVER: "dagster_webserver", DAEMON: "dagster._daemon"}
 _OWN_NAMES = {"127.0.0.1", "localhost"}
 
@@ -34,8 +34,11 @@ App = Callable[
 def main() -> None:
     """Run a service until its parent closes the pipe that is our standard input."""
     name, socket, *arguments = sys.argv[1:]
-    module = _MODULES[name]
     threading.Thread(target=_end_with_parent, args=(name,), daemon=True).start()
+    if name == PAGES:
+        _serve_pages(int(arguments[0]))
+        return
+    module = _MODULES[name]
     if name == WEBSERVER:
         _guard_webserver()
     if name != CODE:
@@ -47,6 +50,23 @@ def main() -> None:
         _run_daemon(module)
     else:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _serve_pages(port: int) -> None:
+    from dagster import DagsterRunStatus, RunsFilter
+
+    from av_pipelines.launch import open_instance
+    from av_pipelines.makers import open_studio
+    from av_pipelines.reports.server import serve_pages
+
+    studio = open_studio()
+    with open_instance(studio) as instance:
+
+        def runs() -> Mapping[str, int]:
+            return {s.value: instance.get_runs_count(RunsFilter(statuses=[s])) for s in states}
+
+        states = list(DagsterRunStatus)
+        serve_pages(studio.store, port, runs)
 
 
 def _run_daemon(module: str) -> None:

@@ -6,7 +6,6 @@ Here: how things look in a terminal and in a pipe. Not here: any command (``cli`
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
 import tempfile
@@ -163,22 +162,7 @@ def progress(files: int, *, quiet: bool) -> Any:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A table for a terminal, tab-separated lines for a pipe."""
-    cells = [[_cell(value) for value in row] for row in rows]
-    if not sys.stdout.isatty():
-        csv.writer(sys.stdout, "excel-tab", lineterminator="\n").writerows([columns, *cells])
-        return
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
+    """Print a table on a terminal, tab-separated lines in a pipe."""
+    from av_pipelines.reports.tables import write_table
 
-    table = Table(*map(escape, columns))
-    for row in cells:
-        table.add_row(*map(escape, row))
-    Console().print(table)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    write_table(columns, rows, "table", sys.stdout)

@@ -1,8 +1,8 @@
-"""``avp up``: the Dagster UI, its daemon and the watch folder, as one foreground command.
+"""``avp up``: the Dagster UI, its daemon, the watch folders and the pages, as one command.
 
-Here: three Dagster services as child processes (``service``): a code server, which also starts
-the runs, the webserver and the daemon. They start together and end together. Not here: what a
-child does to end well.
+Here: four services as child processes (``service``): a code server, which also starts the runs,
+the webserver, the daemon, and the server of the pages. They start together and end together. Not
+here: what a child does to end well.
 """
 
 from __future__ import annotations
@@ -23,26 +23,27 @@ from pathlib import Path
 
 from av_pipelines.launch import UP, dagster_home
 from av_pipelines.maker import Studio
-from av_pipelines.service import CODE, DAEMON, WEBSERVER
+from av_pipelines.reports.pages import address as page_address
+from av_pipelines.service import CODE, DAEMON, PAGES, WEBSERVER
 
 HOST = "127.0.0.1"
 LOCATION = "av_pipelines"
 """Dagster keeps the sensor's state under this name: it must not change."""
 
 _LOOK_S = 0.3
-_ENDING = (DAEMON, WEBSERVER, CODE)  # nothing is asked for any more, then the runs end
+_ENDING = (DAEMON, WEBSERVER, PAGES, CODE)  # nothing is asked for any more, then the runs end
 _PATIENCE_S = 10.0
 
 
-def serve(studio: Studio, port: int) -> int:
+def serve(studio: Studio, port: int, pages_port: int) -> int:
     """Run until stopped by Ctrl-C, SIGTERM or SIGHUP; return an exit code.
 
-    Makes the folders a person drops files in and serves the UI on 127.0.0.1, with the inbox
-    sensor on. Nothing is left running, also when this process is killed.
+    Makes the folders a person drops files in and serves the UI and the pages on 127.0.0.1, with the
+    sensors on. Nothing is left running, also when this process is killed.
     """
-    wrong = _port_problem(port)
-    if wrong:
-        return _say(wrong)
+    for option, number in (("--port", port), ("--pages-port", pages_port)):
+        if wrong := _port_problem(option, number):
+            return _say(wrong)
     if studio.store.is_present(UP):
         return _say(f"another `avp up` is at work in {studio.store.root}; stop that one first")
     try:
@@ -58,12 +59,14 @@ def serve(studio: Studio, port: int) -> int:
         **os.environ,
         "AVP_STORE": str(studio.store.root),
         "DAGSTER_HOME": str(home),
+        page_address.BASE: f"http://{HOST}:{pages_port}",
     }
-    with _stop_signals() as stop, _Services(environment, port) as services:
+    with _stop_signals() as stop, _Services(environment, port, pages_port) as services:
         while not (stop.asked or services.ended()) and not _answers(port):
             time.sleep(_LOOK_S)
         if not (stop.asked or services.ended()):
             print(f"Dagster UI:   http://{HOST}:{port}")
+            print(f"Pages:        http://{HOST}:{pages_port}")
             print(f"Watch folder: {studio.store.inbox}  (a subfolder is a recipe)")
             print("              prompts/ in it makes tracks, projects/ makes films")
             print("Stop with Ctrl-C.", flush=True)
@@ -114,16 +117,16 @@ def _stop_signals() -> Iterator[_Stop]:
 
 
 class _Services:
-    """The three Dagster services, as child processes.
+    """The services, as child processes.
 
     Each leads a process group of its own, so that Ctrl-C in a terminal is for us alone. The
     standard input of each is a pipe that nothing is written to: when it is closed, by us or by
     our death, the service ends.
     """
 
-    def __init__(self, environment: dict[str, str], port: int) -> None:
+    def __init__(self, environment: dict[str, str], port: int, pages_port: int) -> None:
         self._environment = environment
-        self._port = port
+        self._port, self._pages_port = port, pages_port
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._folder = tempfile.TemporaryDirectory(prefix="avp-")
 
@@ -140,6 +143,7 @@ class _Services:
             "-h", HOST, "-p", str(self._port), "-w", str(workspace),
             "--dagster-log-level", "warning",
         ])  # fmt: skip
+        self._start(PAGES, code, [str(self._pages_port)])
         self._start(DAEMON, code, ["run", "-w", str(workspace), "--log-level", "warning"])
         return self
 
@@ -163,7 +167,7 @@ class _Services:
             code = process.poll()
             if code is not None:
                 how = f"exit code {code}" if code >= 0 else f"signal {-code}"
-                return f"Dagster's {name} ended by itself ({how})"
+                return f"the {name} ended by itself ({how})"
         return None
 
     def stop(self) -> None:
@@ -190,15 +194,15 @@ def _answers(port: int) -> bool:
         server.close()
 
 
-def _port_problem(port: int) -> str | None:
+def _port_problem(option: str, port: int) -> str | None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                return f"port {port} is in use; another one: `avp up --port {_free_port()}`"
-            return f"--port {port}: {error.strerror}"
+                return f"port {port} is in use; another one: `avp up {option} {_free_port()}`"
+            return f"{option} {port}: {error.strerror}"
     return None
 
 

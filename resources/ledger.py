@@ -1,28 +1,48 @@
 """The ledger: append-only records of everything that was made, reused, skipped or refused.
 
 One small Parquet file per record, written beside and renamed into place: any number of processes
-write at once, nothing is ever locked or changed. Here: the record, appending, reading files back.
-Not here: questions to the ledger (``av_pipelines.reports.catalog``).
+write at once and wait for nobody. Compacting merges the small files of a day; only it and those who
+read know of each other. Here: the record, appending, compacting, rebuilding. Not here: reading many
+files, and old ones (``ledger_files``), questions to the ledger (``av_pipelines.reports.catalog``).
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import json
+import os
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from resources.manifest import Manifest, Record
+from resources.manifest import (
+    Manifest,
+    MediaRecord,
+    ProjectRecord,
+    PromptRecord,
+    Record,
+)
 from resources.metering import Cost
-from resources.store import MANIFEST, write_durably
+from resources.store import MANIFEST, Store, write_durably
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+SCHEMA = 2
+"""Version of a record. 1 had no ``schema_version``, and repeated for a reuse how fast the work had
+been. What older records mean today is told in ``ledger_files``."""
+
+MERGED = "all-"
+"""What the names of merged files begin with."""
+
+_WORTH_MERGING = 1000  # files of a day that is not over: fewer are read quickly enough
 
 Event = Literal["made", "reused", "skipped", "failed", "quarantined"]
 
@@ -51,6 +71,7 @@ class Entry(Record):
         m = self.manifest
         facts = m.facts if m else {}
         return {
+            "schema_version": SCHEMA,
             "id": self.id,
             "ts": self.ts,
             "event": self.event,
@@ -73,7 +94,7 @@ class Entry(Record):
             "bytes": sum(f.bytes for f in m.files) if m else None,
             "facts": _json(facts),
             "duration_s": facts.get("duration_s"),
-            "realtime_factor": facts.get("realtime_factor"),
+            "realtime_factor": facts.get("realtime_factor") if self.event == "made" else None,
             **self.cost.model_dump(),
         }
 
@@ -88,7 +109,7 @@ def schema() -> pa.Schema:
     file = pa.struct({"name": text, "bytes": pa.int64(), "sha256": text})
     texts = ("id", "event", "asset", "partition", "reason", "recipe", "origin", "run_id", "version")
     texts += ("code_version", "settings", "engine", "model", "model_sha256", "device", "degraded")
-    fields: dict[str, pa.DataType] = dict.fromkeys(texts, text)
+    fields: dict[str, pa.DataType] = {"schema_version": pa.int32(), **dict.fromkeys(texts, text)}
     fields |= {"ts": pa.timestamp("us", tz="UTC"), "facts": text}
     fields |= {"inputs": pa.list_(ref), "files": pa.list_(file), "bytes": pa.int64()}
     fields |= dict.fromkeys(("duration_s", "realtime_factor", "wall_s", "cpu_s"), number)
@@ -98,60 +119,177 @@ def schema() -> pa.Schema:
 
 
 class Ledger:
-    """A folder of Parquet files, one subfolder per day (UTC)."""
+    """A folder of Parquet files, one subfolder per day (UTC) of the records' ``ts``."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def append(self, entry: Entry) -> Path:
         """Write one record durably; return its file."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         day = self.folder / f"{entry.ts:%Y-%m-%d}"
         day.mkdir(parents=True, exist_ok=True)
-        path = day / f"{entry.ts:%H%M%S.%f}-{entry.id}.parquet"
-        buffer = pa.BufferOutputStream()
-        table = pa.Table.from_pylist([entry.row()], schema=schema())
-        # one row needs neither dictionaries nor statistics
-        pq.write_table(table, buffer, use_dictionary=False, write_statistics=False)
-        write_durably(path, buffer.getvalue().to_pybytes())
-        return path
+        return _write(day / f"{entry.ts:%H%M%S.%f}-{entry.id}.parquet", [entry.row()])
 
     def files(self) -> Iterator[Path]:
-        """Yield the record files, oldest first."""
+        """Yield the files, day by day, oldest first; hold ``unmerged`` until they are read."""
         for day in sorted(self.folder.glob("[0-9]*")):
-            yield from sorted(day.glob("[0-9]*.parquet"))
+            yield from sorted(day.glob("[!.]*.parquet"))
 
-    def rebuild(self, artifacts: Path) -> int:
-        """Write a ``made`` record for every artifact that has none; return how many were written.
+    @contextlib.contextmanager
+    def unmerged(self, *, alone: bool = False) -> Iterator[None]:
+        """Keep files that were listed from being merged away until they are read.
 
-        For a ledger that was lost, or a process that died between publishing and recording.
+        Any number of readers hold this at once; who appends neither waits nor is waited for.
+
+        Args:
+            alone: wait for those who read, and keep them out; for who merges.
         """
-        import pyarrow.parquet as pq
+        if not self.folder.is_dir():
+            yield  # there is nothing that anybody could merge
+            return
+        handle = self._lock_file(alone)
+        if handle is None:
+            yield
+            return
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+            yield
+        finally:
+            os.close(handle)
 
-        known: set[tuple[str, str]] = set()
-        for path in self.files():
-            for row in pq.read_table(path, columns=["event", "asset", "version"]).to_pylist():
-                if row["event"] == "made":
-                    known.add((row["asset"], row["version"]))
-        written = 0
-        for path in sorted(artifacts.glob(f"[!.]*/*/{MANIFEST}")):
+    def _lock_file(self, alone: bool) -> int | None:
+        """Open what is locked; None where it is not there and cannot be made: nobody merges."""
+        path = self.folder / ".lock"
+        try:
+            return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            if alone or error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
+        try:
+            return os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            return None
+
+    def compact(self, *, today: date | None = None) -> int:
+        """Merge the small files of each day that is over, and of today when there are many.
+
+        Nothing is lost, whatever dies in between: files are removed when what they hold is on
+        disk in another one, and a record that is in two files counts once. Damaged files stay.
+
+        Args:
+            today: the day that is not over yet (UTC).
+
+        Returns:
+            How many files were merged into others.
+        """
+        today = today or datetime.now(UTC).date()
+        merged = 0
+        for day in sorted(self.folder.glob("[0-9]*")):
+            small = [f for f in day.glob("[!.]*.parquet") if not f.name.startswith(MERGED)]
+            if len(small) >= (1 if day.name < today.isoformat() else _WORTH_MERGING):
+                merged += self._merge(day)
+        return merged
+
+    def _merge(self, day: Path) -> int:
+        from resources.ledger_files import read
+
+        with self.unmerged(alone=True):
+            files = sorted(day.glob("[!.]*.parquet"))
+            frames, faults = read(files)
+            whole = [file for file in files if file not in faults]
+            if not whole or (len(whole) == 1 and whole[0].name.startswith(MERGED)):
+                return 0
+            import polars as pl
+
+            table = pl.concat(frames).unique("id", maintain_order=True).sort("ts", "id").to_arrow()
+            _write_table(day / f"{MERGED}{uuid.uuid4().hex}.parquet", table.cast(schema()))
+            for file in whole:
+                file.unlink()
+        return len(whole)
+
+    def rebuild(self, store: Store) -> int:
+        """Write a record of every artifact and refusal of a store that has none; return how many.
+
+        For a ledger that was lost, or a process that died between publishing and recording. What
+        left nothing but its record (reuses, skips, failures) does not come back.
+        """
+        from resources.ledger_files import read
+
+        with self.unmerged():
+            frames, _ = read(list(self.files()))
+        known = {row for frame in frames for row in frame.select("asset", "version").rows()}
+        held = {row for frame in frames for row in frame.select("partition", "asset").rows()}
+        lost: list[Entry] = []
+        latest: dict[tuple[str, str], tuple[datetime, str]] = {}
+        for path in sorted(store.artifacts.glob(f"[!.]*/*/{MANIFEST}")):
             manifest = Manifest.model_validate_json(path.read_bytes())
-            if (manifest.asset, manifest.version) not in known:
-                self.append(
+            if (manifest.asset, manifest.version) in known:
+                continue
+            held_now = (manifest.created, manifest.version)
+            place = (manifest.partition, manifest.asset)
+            latest[place] = max(held_now, latest.get(place, held_now))
+            lost.append(_entry(store, "made", manifest, manifest.partition, manifest.created))
+        for link in sorted(store.library.glob("*/*")):
+            key, asset = link.parent.name, link.name
+            if link.is_symlink() and ((key, asset) in latest or (key, asset) not in held):
+                artifact = store.current(key, asset)
+                if artifact and latest.get((key, asset), ("", ""))[1] != artifact.version:
+                    since = datetime.fromtimestamp(link.lstat().st_mtime, UTC)
+                    lost.append(_entry(store, "reused", artifact.manifest, key, since))
+        for folder in sorted(store.quarantine_dir.glob("*")):
+            refused = store.quarantined(folder.name)
+            if refused and (refused.key, "source") not in held:
+                lost.append(
                     Entry(
-                        event="made",
-                        asset=manifest.asset,
-                        partition=manifest.partition,
-                        manifest=manifest,
-                        cost=manifest.cost,
-                        run_id=manifest.run_id,
-                        ts=manifest.created,
+                        event="quarantined",
+                        asset="source",
+                        partition=refused.key,
+                        reason=refused.reason,
+                        origin=refused.origin,
+                        ts=refused.created,
                     )
                 )
-                written += 1
-        return written
+        by_day: dict[str, list[dict[str, Any]]] = {}
+        for entry in sorted(lost, key=lambda entry: entry.ts):
+            by_day.setdefault(f"{entry.ts:%Y-%m-%d}", []).append(entry.row())
+        for day, rows in by_day.items():
+            (self.folder / day).mkdir(parents=True, exist_ok=True)
+            _write(self.folder / day / f"{MERGED}{uuid.uuid4().hex}.parquet", rows)
+        return len(lost)
+
+
+def _entry(store: Store, event: Event, manifest: Manifest, key: str, ts: datetime) -> Entry:
+    """A record of an artifact, from all that the store still knows of it."""
+    kinds = (MediaRecord, PromptRecord, ProjectRecord)
+    known = next((found for kind in kinds if (found := store.record(key, kind))), None)
+    return Entry(
+        event=event,
+        asset=manifest.asset,
+        partition=key,
+        manifest=manifest,
+        cost=manifest.cost if event == "made" else Cost(),
+        run_id=manifest.run_id if event == "made" else None,
+        recipe=known.recipe if known else None,
+        origin=known.origin if known else None,
+        ts=ts,
+    )
+
+
+def _write(path: Path, rows: list[dict[str, Any]]) -> Path:
+    import pyarrow as pa
+
+    return _write_table(path, pa.Table.from_pylist(rows, schema=schema()))
+
+
+def _write_table(path: Path, table: pa.Table) -> Path:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    many = table.num_rows > 1  # one row needs neither dictionaries nor statistics
+    buffer = pa.BufferOutputStream()
+    pq.write_table(table, buffer, use_dictionary=many, write_statistics=many, compression="zstd")
+    write_durably(path, buffer.getvalue().to_pybytes())
+    return path
 
 
 def _json(value: object) -> str:

@@ -42,10 +42,23 @@ def wait_for(what: Callable[[], T], patience_s: float = PATIENCE_S) -> T:
     return found
 
 
-def avp_up(store: Path, port: int, **how: Any) -> subprocess.Popen[str]:
+def avp_up(
+    store: Path, port: int, pages_port: int | None = None, **how: Any
+) -> subprocess.Popen[str]:
     environment = {k: v for k, v in os.environ.items() if k not in ("AVP_STORE", "DAGSTER_HOME")}
     return subprocess.Popen(
-        [sys.executable, "-m", "av_pipelines", "up", "--store", str(store), "--port", str(port)],
+        [
+            sys.executable,
+            "-m",
+            "av_pipelines",
+            "up",
+            "--store",
+            str(store),
+            "--port",
+            str(port),
+            "--pages-port",
+            str(pages_port or free_port()),
+        ],
         env=environment,
         text=True,
         **how,
@@ -64,10 +77,10 @@ class Up:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.store = folder / "studio"
-        self.port = free_port()
+        self.port, self.pages_port = free_port(), free_port()
         self.said, self.logged = folder / "stdout", folder / "stderr"
         with self.said.open("w") as out, self.logged.open("w") as log:
-            self.process = avp_up(self.store, self.port, stdout=out, stderr=log)
+            self.process = avp_up(self.store, self.port, self.pages_port, stdout=out, stderr=log)
         wait_for(lambda: "Stop with" in self.said.read_text() or self.process.poll() is not None)
         assert self.process.poll() is None, self.logged.read_text()
 
@@ -186,7 +199,9 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
 def test_it_says_where_it_is_and_nothing_else(up: Up) -> None:
     assert up.said.read_text().splitlines() == [
         f"Dagster UI:   {up.url}",
+        f"Pages:        http://127.0.0.1:{up.pages_port}",
         f"Watch folder: {up.store / 'inbox'}  (a subfolder is a recipe)",
+        "              prompts/ in it makes tracks, projects/ makes films",
         "Stop with Ctrl-C.",
     ]
     for word in ("telemetry", "deprecat", "supersede", "Warning", "WARNING"):
@@ -200,7 +215,7 @@ def test_it_listens_on_this_machine_only(up: Up) -> None:
         for connection in process.net_connections("inet")
         if connection.status == psutil.CONN_LISTEN
     ]
-    assert listening == [("127.0.0.1", up.port)]
+    assert set(listening) == {("127.0.0.1", up.port), ("127.0.0.1", up.pages_port)}
 
 
 def test_a_second_one_on_the_same_store_or_port_is_refused_in_plain_words(

@@ -446,6 +446,7 @@ def _write_json(
             "encodings": one.encodings,
         }
     found = {
+        "curve": delivered[0].loudness.to_json_dict()["curve"],
         "target_lufs": settings.target_lufs,
         "ceiling_dbtp": settings.ceiling_dbtp,
         "lossy_ceiling_dbtp": settings.ceiling_for(lossless=False),

@@ -10,7 +10,9 @@ import dagster as dg
 
 from av_pipelines.dagster_assets import StudioResource
 from av_pipelines.reports.catalog import reading, refresh
+from av_pipelines.reports.pages.address import page_url
 from av_pipelines.reports.report import write_report
+from resources.ledger import Ledger
 
 _TOTALS = """
 select
@@ -33,8 +35,9 @@ order by asset
     description="The ledger as a DuckDB file: tables and views of what was made and what it cost.",
 )
 def catalog(studio: StudioResource) -> dg.MaterializeResult:
-    """Bring `catalog.duckdb` up to date with the ledger."""
+    """Merge the ledger's small files and bring `catalog.duckdb` up to date with it."""
     store = studio.open().store
+    merged = Ledger(store.ledger_dir).compact()
     path = refresh(store)
     with reading(store) as connection:
         (rows,) = connection.execute("select count(*) from ledger").fetchall()[0]
@@ -49,6 +52,7 @@ def catalog(studio: StudioResource) -> dg.MaterializeResult:
             "rows": rows,
             "files_loaded": files,
             "files_damaged": damaged,
+            "files_merged": merged,
             "path": dg.MetadataValue.path(str(path)),
             **({"totals": dg.MetadataValue.table(table)} if table else {}),
         }
@@ -59,11 +63,16 @@ def catalog(studio: StudioResource) -> dg.MaterializeResult:
     deps=[catalog],
     group_name="reports",
     kinds={"html"},
-    description="One page: what was made, what failed and why, what it cost.",
+    description="Pages: what was made, what failed and why, what it cost; one for each media.",
 )
 def report(studio: StudioResource) -> dg.MaterializeResult:
     """Write `report.html` from the catalog."""
-    path = write_report(studio.open().store)
+    store = studio.open().store
+    path = write_report(store)
     return dg.MaterializeResult(
-        metadata={"path": dg.MetadataValue.path(str(path)), "bytes": path.stat().st_size}
+        metadata={
+            "path": dg.MetadataValue.path(str(path)),
+            "page": dg.MetadataValue.url(page_url(store.reports)),
+            "bytes": path.stat().st_size,
+        }
     )

@@ -21,7 +21,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from av_pipelines.reports.building import build, ctime_ns, name_of, schema_id
+from av_pipelines.reports.building import build, ctime_ns, name_of, quoted, schema_id
 from resources.ledger import Ledger
 from resources.store import Store
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CATALOG = "catalog.duckdb"
+VIEWS = ("artifacts", "costs", "lineage", "failures", "storage", "media")
+"""What people ask first (DESIGN §9)."""
 
 
 class CatalogError(ValueError):
@@ -43,16 +45,19 @@ class _News:
 
     files: list[Path]
     """The ledger files to read."""
-    whole: bool
+    whole: bool = False
     """Nothing in the present catalog can be kept."""
+    again: frozenset[str] = frozenset()
+    """Days of which some files are gone: merged, or lost. They are read again."""
 
 
 def refresh(store: Store, *, whole: bool = False) -> Path:
     """Bring ``reports/catalog.duckdb`` up to date with the ledger; return its path.
 
     Reads only ledger files that were not read before; with nothing new the file is not touched.
-    It is built whole when it is missing, damaged, of another schema, or holds what the ledger no
-    longer has. Damaged ledger files are logged, listed in ``ledger_files`` and left out.
+    It is built whole when it is missing, damaged or of another schema; a day of which a file is
+    gone (the ledger was compacted) is read again. Damaged ledger files are logged, listed in
+    ``ledger_files`` and left out. A ledger that is missing is made from the artifacts first.
 
     Args:
         store: whose ledger, and where the catalog is.
@@ -63,8 +68,13 @@ def refresh(store: Store, *, whole: bool = False) -> Path:
         duckdb.Error: the disk is full.
     """
     path = store.reports / CATALOG
+    if not store.ledger_dir.exists() and store.artifacts.exists():
+        with store.making(CATALOG, "refresh"):
+            found = Ledger(store.ledger_dir).rebuild(store)
+        log.warning("%s is gone: %d records made from the artifacts", store.ledger_dir, found)
     if whole or _news(store, path):
-        with store.making(CATALOG, "refresh"):  # who waited here finds the work done
+        with store.making(CATALOG, "refresh"), Ledger(store.ledger_dir).unmerged():
+            # who waited here finds the work done
             news = _News(_ledger_files(store), whole=True) if whole else _news(store, path)
             if news:
                 _build(store, path, news)
@@ -105,7 +115,7 @@ def _open(path: Path) -> duckdb.DuckDBPyConnection:
         }
     )
     try:
-        connection.execute(f"attach {_quoted(str(path))} as catalog (read_only); use catalog")
+        connection.execute(f"attach {quoted(str(path))} as catalog (read_only); use catalog")
         # Without external access the attached file's own paths may still be written with COPY:
         # without a file system they may not, and the file that is open stays readable.
         connection.execute(
@@ -118,10 +128,6 @@ def _open(path: Path) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
 # ---------------------------------------------------------------------- what is new
 
 
@@ -130,11 +136,10 @@ def _news(store: Store, path: Path) -> _News | None:
     held = _held(path)
     if held is None:
         return _News(files, whole=True)
-    names = {name_of(file) for file in files}
-    if not held.keys() <= names:
-        return _News(files, whole=True)
-    new = [file for file in files if _is_new(file, held)]
-    return _News(new, whole=False) if new else None
+    names = {name_of(file): file for file in files}
+    again = frozenset(name.split("/")[0] for name in held if name not in names)
+    new = [file for file in files if file.parent.name in again or _is_new(file, held)]
+    return _News(new, again=again) if new or again else None
 
 
 def _is_new(file: Path, held: dict[str, int | None]) -> bool:
@@ -169,7 +174,7 @@ def _build(store: Store, path: Path, news: _News) -> None:
     import duckdb
 
     try:
-        build(path, news.files, whole=news.whole)
+        build(path, news.files, whole=news.whole, again=news.again)
     except duckdb.Error as error:
         if news.whole:
             raise
@@ -244,7 +249,8 @@ def _first_part(error: duckdb.Error) -> str:
 
 
 def _tables(connection: duckdb.DuckDBPyConnection) -> str:
-    return ", ".join(name for (name,) in connection.execute("show tables").fetchall())
+    names = [name for (name,) in connection.execute("show tables").fetchall()]
+    return ", ".join(sorted(names, key=lambda name: (name not in VIEWS, name)))
 
 
 def jsonable(value: Any) -> Any:

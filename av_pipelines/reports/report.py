@@ -1,27 +1,26 @@
 """The report: one page that tells what the studio made, what failed, and what it cost.
 
-Here: what the page says, from the catalog and the manifests. How it looks is in
-``report.html.j2``. Not here: the catalog (``catalog``), people's SQL (``query``).
+Here: what the page says, from the catalog and the manifests; which pages of media to write with it.
+Not here: how it looks (``pages``), the catalog (``catalog``).
 """
 
 from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from av_pipelines.reports.catalog import reading, refresh
+from av_pipelines.reports.catalog import jsonable, reading, refresh
+from av_pipelines.reports.pages.address import REPORT, page_path
+from av_pipelines.reports.pages.writing import UPLOT, changed, render, write_page
 from partitions.keys import is_key
 from resources.manifest import FileRef, Manifest
 from resources.store import Artifact, Store, write_durably
 
 if TYPE_CHECKING:
     import duckdb
-
-REPORT = "report.html"
 
 _MEDIA = 50  # the page shows so many of the latest; the catalog has them all
 _FAILURES = 50
@@ -78,6 +77,34 @@ left join (
 order by last_seen desc, partition
 limit ?
 """
+_DAYS = """
+select day, sum(cpu_s) as cpu_s, sum(gpu_s) as gpu_s,
+    sum(events) filter (event = 'made') as made,
+    coalesce(sum(events) filter (event in ('failed', 'quarantined')), 0) as failed
+from days
+where day > (select max(day) from days) - 365
+group by day
+order by day
+"""
+_SPEEDS = """
+select day, asset, sum(media_s) / sum(media_s / realtime_factor) as realtime_factor
+from speeds
+where realtime_factor > 0 and day > (select max(day) from days) - 365
+group by day, asset
+order by day, asset
+"""
+_RECIPES = """
+select
+    recipe, max(made) as media,
+    sum(wall_s * if(per_minute, 60, 1)) as wall_s,
+    sum(cpu_s * if(per_minute, 60, 1)) as cpu_s,
+    sum(gpu_s * if(per_minute, 60, 1)) as gpu_s,
+    case when count(usd) = count(*) then sum(usd * if(per_minute, 60, 1)) end as usd
+from recipe_costs
+group by recipe
+order by recipe
+"""
+_OPEN = "select * from failures where not resolved and partition = ? order by ts"
 _FAILED = """
 select
     partition, event, reason, list(distinct asset order by asset) as assets,
@@ -148,42 +175,75 @@ class MediaRow:
 
 
 def write_report(store: Store) -> Path:
-    """Write ``reports/report.html`` from the catalog, brought up to date, and the manifests.
+    """Write ``reports/report.html`` and the pages of the media that it shows, where they changed.
 
-    The page needs nothing but itself and, for pictures and links, its place in the store: it
-    works from ``file://``, without scripts and without network.
+    The catalog is brought up to date first. The pages need nothing but themselves and, for
+    pictures, sounds and links, their place in the store: they work from ``file://`` and without
+    network.
 
     Returns:
-        The page's path.
+        The studio page's path.
 
     Raises:
         OSError: the folder cannot be written.
     """
     refresh(store)
+    path = store.reports / REPORT
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with reading(store) as connection:
+        for row in _rows(connection, _RECENT, _MEDIA):
+            _write_if_older(store, connection, row)
+    write_durably(path, render_report(store).encode("utf-8", "replace"))
+    return path
+
+
+def _write_if_older(
+    store: Store, connection: duckdb.DuckDBPyConnection, media: dict[str, Any]
+) -> None:
+    key = media["partition"]
+    try:
+        written = page_path(store.reports, key).stat().st_mtime
+    except FileNotFoundError:
+        written = 0.0
+    if is_key(key) and max(media["last_seen"].timestamp(), changed()) >= written:
+        write_page(store, key, _rows(connection, _OPEN, key))
+
+
+def open_failures(store: Store, key: str) -> list[dict[str, Any]]:
+    """Return what failed of a media and was not made since, as the catalog knows it."""
+    with reading(store) as connection:
+        return _rows(connection, _OPEN, key)
+
+
+def render_report(store: Store) -> str:
+    """Return the studio's page as HTML, from the catalog as it is."""
     with reading(store) as connection:
         totals = _rows(connection, _TOTALS)[0]
         assets = _rows(connection, _ASSETS)
         recent = _rows(connection, _RECENT, _MEDIA)
         failures = _rows(connection, _FAILED, _FAILURES)
+        recipes = _rows(connection, _RECIPES)
+        days, speeds = _rows(connection, _DAYS), _rows(connection, _SPEEDS)
     for failure in failures:
         failure["command"], failure["fault"] = None, None
         try:
             failure["command"] = _command(store, failure)
         except (OSError, ValueError) as error:
             failure["fault"] = f"what is kept of it cannot be read: {_line(error)}"
-    page = _render(
+    return render(
+        "report.html.j2",
+        styles=("style.css", "report.css", "vendor/uPlot.min.css"),
+        scripts=(UPLOT, "theme.js", "charts.js"),
+        data={"days": jsonable(days), "speeds": jsonable(speeds)},
+        data_speeds=bool(speeds),
         name=store.root.name,
         store=shlex.quote(str(store.root)),
-        now=datetime.now(UTC),
         totals=totals,
         assets=assets,
+        recipes=recipes,
         media=[_media_row(store, row) for row in recent],
         failures=failures,
     )
-    path = store.reports / REPORT
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_durably(path, page.encode("utf-8", "replace"))
-    return path
 
 
 def _rows(
@@ -235,52 +295,3 @@ def _bytes_of(source: Artifact | None) -> Path | None:
     names = [file.name for file in source.manifest.files] if source else []
     media = [name for name in names if not name.endswith(".json")]
     return source.dir / media[0] if source and media else None
-
-
-# ---------------------------------------------------------------------- how figures are written
-
-
-def _render(**content: Any) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("av_pipelines.reports", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"span": span, "size": size, "usd": usd, "link": quote}
-    return environment.get_template("report.html.j2").render(**content)
-
-
-def span(seconds: float | None) -> str:
-    """Return seconds as a person writes them: ``4.2 s``, ``3 min 20 s``, ``1 h 02 min``."""
-    if seconds is None:
-        return "–"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours:,} h {minutes:02} min"
-
-
-def size(count: float | None) -> str:
-    """Return bytes with an SI prefix."""
-    if count is None:
-        return "–"
-    value = float(count)
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if value < 1000:
-            return f"{value:.3g} {unit}"
-        value /= 1000
-    return f"{value:,.1f} PB"
-
-
-def usd(amount: float | None, unpriced: int) -> str:
-    """Return money; work that has no price is ``unpriced``, never $0."""
-    if amount is None:
-        return "unpriced" if unpriced else "–"
-    return f"${amount:,.2f}" if amount >= 1 or amount == 0 else f"${amount:.3g}"

@@ -113,7 +113,7 @@ def ask_hub(entry: Entry) -> list[Remote]:
     with _named_errors(entry, None):
         remotes: list[Remote] = []
         for file in entry.files:
-            remotes.append(_ask(entry, file, remotes[0].commit if remotes else "main"))
+            remotes.append(_ask(entry, file, remotes[0].commit if remotes else entry.revision))
         return remotes
 
 
@@ -166,6 +166,7 @@ def _download(entry: Entry, folder: Path, progress: Progress) -> Path:
         hashes[remote.name] = _checked(remote, partial)
         done += remote.size
     for remote in remotes:
+        (staging / remote.name).parent.mkdir(exist_ok=True)
         _partial(remote, staging).rename(staging / remote.name)
     _write_origin(entry, remotes, hashes, staging)
     _sync(staging)
@@ -177,13 +178,15 @@ def _download(entry: Entry, folder: Path, progress: Progress) -> Path:
 def _partial(remote: Remote, staging: Path) -> Path:
     """Where a file grows: another version on the hub gets another name, never the same bytes."""
     version = hashlib.sha256(f"{remote.etag} {remote.size}".encode()).hexdigest()[:8]
-    return staging / f"{remote.name}.{version}.partial"
+    return staging / f"{remote.name.replace('/', '+')}.{version}.partial"
 
 
 def _drop_other_versions(remotes: list[Remote], staging: Path) -> None:
     keep = {_partial(remote, staging) for remote in remotes}
     for path in staging.iterdir():
-        if path not in keep:
+        if path.is_dir():  # of whole files that were about to be put in place
+            shutil.rmtree(path)
+        elif path not in keep:
             path.unlink()
 
 

@@ -194,18 +194,21 @@ def _in_hub_cache(entry: Entry) -> Path | None:
     homes: set[Path] = set()
     for file in entry.files:
         found = [
-            cached
+            Path(cached).parents[name.count("/")]
             for name in file.names
             if isinstance(
                 cached := huggingface_hub.try_to_load_from_cache(
-                    entry.origin, name, cache_dir=constants.HF_HUB_CACHE
+                    entry.origin,
+                    name,
+                    cache_dir=constants.HF_HUB_CACHE,
+                    revision=entry.revision,
                 ),
                 str,
             )
         ]
         if not found:
             return None
-        homes.add(Path(found[0]).parent)
+        homes.add(found[0])
     return homes.pop()
 
 
@@ -232,6 +235,7 @@ def _put_together(entry: Entry, pieces: Mapping[str, list[Path]], folder: Path) 
         staging = Path(tempfile.mkdtemp(prefix=f".{entry.name}-", suffix=".part", dir=folder))
         try:
             for file in entry.files:
+                (staging / file.name).parent.mkdir(exist_ok=True)
                 digest = _concatenate(pieces[file.name], staging / file.name)
                 if file.sha256 not in (None, digest):
                     raise ModelError(

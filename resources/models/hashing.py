@@ -36,9 +36,10 @@ def verified(entry: Entry, home: Path, folder: Path, *, again: bool = False) -> 
     for number, file in enumerate(entry.files):
         path = present(file, home)
         is_weights = number < entry.weight_files
-        expected = file.expected_sha256(path.name)
+        name = path.relative_to(home).as_posix()
+        expected = file.expected_sha256(name)
         if expected is None and (is_weights or again):
-            expected = downloaded.get(path.name)
+            expected = downloaded.get(name)
         if expected is None and not is_weights:
             continue
         digest = sha256_of(path, folder, again=again)

@@ -14,7 +14,8 @@ from typing import Any, Literal
 MODELS_TOML = Path(__file__).parents[1] / "models.toml"
 FOLDER_VARIABLE = "AVP_MODELS"
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")  # of models and files: never a path
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")  # never leads out of a folder
+_FILE = re.compile(rf"{_NAME.pattern}(/{_NAME.pattern})?")  # of a hub: at most in one folder
 _PART = re.compile(rf"\w+(/{_NAME.pattern})+")
 _HUB = re.compile(rf"{_NAME.pattern}/{_NAME.pattern}")
 _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.\w+")
@@ -45,6 +46,7 @@ class ModelError(Exception):
 class ModelFile:
     """One file of a model; ``size_bytes`` and ``sha256`` are None where nobody has computed them.
 
+    Its name is as at the origin, ``file`` or ``folder/file``; in the model folder it is the same.
     ``parts`` are the places in installed packages, ``import_package/path/inside``; several parts
     are one file cut in pieces, in order.
     """
@@ -87,6 +89,7 @@ class Entry:
     memory_bytes: int | None = None
     install: str | None = None
     weight_files: int = 1
+    revision: str = "main"
 
     @property
     def hub(self) -> str | None:
@@ -163,8 +166,10 @@ def _entry(name: str, table: Mapping[str, Any]) -> Entry:
         for file in values.pop("files")
     )
     # Names become paths in the model folder: none may lead out of it.
-    for said in (name, *(n for file in files for n in file.names)):
-        if not _NAME.fullmatch(said):
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} in the model registry is not a plain name")
+    for said in (n for file in files for n in file.names):
+        if not _FILE.fullmatch(said):
             raise ValueError(f"{said!r} in the model registry is not a plain file name")
     for part in (part for file in files for part in file.parts):
         if not _PART.fullmatch(part):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -83,6 +84,28 @@ def test_a_ledger_file_that_is_gone_is_gone_from_the_catalog(history):
     assert query(history.store, "select asset from ledger")[1] == [["master"]]
 
 
+def test_a_ledger_that_is_compacted_says_the_same_and_is_read_once_more(history, monkeypatch):
+    for number in range(4):
+        history.minutes = number * 24 * 60
+        history.make(f"f-{number:010}", "audio")
+        history.note("failed", f"f-{number:010}", "master", reason="no space")
+    refresh(history.store)
+    before = {view: query_as_it_is(history, f"from {view} order by all") for view in ALL}
+    assert history.ledger.compact() == 8
+    assert len(read_by_refresh(history, monkeypatch)) == 4
+    assert {v: query_as_it_is(history, f"from {v} order by all") for v in ALL} == before
+    assert read_by_refresh(history, monkeypatch) == []
+
+
+def test_a_ledger_that_is_gone_is_made_from_the_artifacts(history, caplog):
+    history.make(KEY, "audio")
+    history.note("failed", KEY, "master", reason="no space")
+    refresh(history.store)
+    shutil.rmtree(history.store.ledger_dir)
+    assert query(history.store, "select event, asset from ledger")[1] == [["made", "audio"]]
+    assert "1 records made from the artifacts" in caplog.text
+
+
 def test_a_record_counts_once_in_however_many_files_it_is(history):
     file = history.note("skipped", KEY, "scenes", reason="no video")
     file.with_name(f"0-copy-{file.name}").write_bytes(file.read_bytes())
@@ -121,10 +144,10 @@ def test_a_damaged_catalog_is_built_anew(history, damage, monkeypatch):
     whole = path.read_bytes()
     if damage == "other schema":
         with monkeypatch.context() as patch:
-            patch.setattr(building, "_FILES", building._FILES + "create table extra (a int);")
-            building.schema_id.cache_clear()
+            patch.setattr(building, "_OWN", building._OWN + "create table extra (a int);")
+            clear_caches()
             refresh(history.store)
-        building.schema_id.cache_clear()
+        clear_caches()
         assert ["extra"] in query_as_it_is(history, "show tables")
     else:
         bad = {
@@ -136,6 +159,11 @@ def test_a_damaged_catalog_is_built_anew(history, damage, monkeypatch):
         path.write_bytes(bad[damage])
     assert count(history) == 1
     assert ["extra"] not in query(history.store, "show tables")[1]
+
+
+def clear_caches() -> None:
+    building.schema_id.cache_clear()
+    building._tables_and_views.cache_clear()
 
 
 def query_as_it_is(history: Any, sql: str) -> list[list[Any]]:
@@ -195,7 +223,7 @@ def test_reading_and_writing_at_once_loses_nothing(history, tmp_path):
         store, done, last = Store(root), 0, 0
         print("ready", flush=True)
         end = time.monotonic() + 1.5
-        while time.monotonic() < end:
+        while time.monotonic() < end or not done:
             if what == "write":
                 entry = Entry(event="skipped", asset="audio", partition="a-0000000001", reason="-")
                 Ledger(store.ledger_dir).append(entry)

@@ -128,6 +128,104 @@ def test_media_tells_where_each_file_stands(history):
     ]
 
 
+def spent(history: Any, key: str, asset: str, **more: Any) -> None:
+    """Half a minute of media on the CPU: 15 s of work for 0.03 $, twice real time."""
+    facts = {"duration_s": 30.0, "realtime_factor": 2.0, "device": "cpu"}
+    cost = Cost(wall_s=15, cpu_s=12, usd=0.03)
+    history.make(key, asset, facts=facts, cost=cost, engine="loud", **more)
+
+
+def test_costs_are_summed_by_day_asset_engine_device_and_recipe(history):
+    history.minutes = 57  # what comes next is of two days
+    spent(history, ADA, "master")
+    spent(history, ADA, "stems")
+    spent(history, BEN, "master")
+    history.note("failed", BEN, "stems", reason="no space", recipe="music")
+    columns = "made, reused, failed, round(cpu_s), round(usd, 2), media_s"
+    per = {
+        what: ask(history, f"select {what}, {columns} from cost_per_{what} order by 1")
+        for what in ("day", "asset", "engine", "device", "recipe")
+    }
+    assert per["day"] == [
+        ["2026-03-01", 2, 0, 0, 24.0, 0.06, 60.0],
+        ["2026-03-02", 1, 0, 1, 12.0, 0.03, 30.0],
+    ]
+    assert per["asset"] == [
+        ["master", 2, 0, 0, 24.0, 0.06, 60.0],
+        ["stems", 1, 0, 1, 12.0, 0.03, 30.0],
+    ]
+    assert per["engine"][0] == ["loud", 3, 0, 0, 36.0, 0.09, 90.0]
+    assert per["device"][0] == ["cpu", 3, 0, 0, 36.0, 0.09, 90.0]
+    assert per["recipe"] == [
+        ["auto", 3, 0, 0, 36.0, 0.09, 90.0],
+        ["music", 0, 0, 1, 0.0, None, None],
+    ]
+
+
+def test_a_minute_of_media_and_a_recipe_have_a_price(history):
+    spent(history, ADA, "master")
+    spent(history, BEN, "master")
+    history.make(ADA, "frames", cost=Cost(wall_s=2, cpu_s=1, usd=0.01))  # no length is known
+    sql = "select media_min, wall_s, cpu_s, usd from cost_per_media_minute where asset = 'master'"
+    assert ask(history, sql) == [[1.0, 30.0, 24.0, 0.06]]
+    sql = "select asset, wall_s, cpu_s, round(usd, 3) from would_cost('auto', 10)"
+    assert ask(history, sql) == [["frames", 2.0, 1.0, 0.01], ["master", 300.0, 240.0, 0.6]]
+    history.make(BEN, "master", version="v2", facts={"duration_s": 30.0}, cost=Cost(cpu_s=1))
+    sql = "select usd from would_cost('auto', 10) where asset = 'master'"
+    assert ask(history, sql) == [[None]]  # some of it has no price: not known, and not less
+
+
+def test_speeds_are_told_day_by_day(history):
+    history.minutes = 58
+    spent(history, ADA, "master")
+    spent(history, BEN, "master")
+    sql = "select day, asset, device, made, realtime_factor from speeds order by day"
+    assert ask(history, sql) == [
+        ["2026-03-01", "master", "cpu", 1, 2.0],
+        ["2026-03-02", "master", "cpu", 1, 2.0],
+    ]
+
+
+def test_failures_that_differ_in_names_and_figures_only_are_one_reason(history):
+    for key, seconds in ((ADA, 7.25), (BEN, 30)):
+        reason = f"{key}.wav says 60 s but holds {seconds} s: truncated"
+        history.note("quarantined", key, "source", reason=reason, origin=f"/in/{key}.wav")
+    history.make(ADA, "source")
+    sql = "select kind, times, partitions, unresolved, last_reason from failures_by_reason"
+    assert ask(history, sql) == [
+        [
+            *["* says # s but holds # s: truncated", 2, 2, 1],
+            f"{BEN}.wav says 60 s but holds 30 s: truncated",
+        ]
+    ]
+
+
+def test_lineage_can_be_followed_up_and_down_all_the_way(history):
+    source = history.make(ADA, "source", version="aa11")
+    audio = history.make(ADA, "audio", version="bb22", of=[source])
+    stems = history.make(ADA, "stems", version="cc33", of=[audio])
+    history.make(ADA, "transcript", version="dd44", of=[audio, stems])
+    history.make("film-0000000005", "timeline", version="ee55", of=[stems])
+    assert ask(history, "select steps, asset, version from upstream('dd4')") == [
+        [1, "audio", "bb22"],
+        [1, "stems", "cc33"],
+        [2, "source", "aa11"],
+    ]
+    assert ask(history, "select steps, asset, partition from downstream('aa11')") == [
+        [1, "audio", ADA],
+        [2, "stems", ADA],
+        [2, "transcript", ADA],
+        [3, "timeline", "film-0000000005"],
+    ]
+
+
+def test_storage_tells_what_old_versions_take(history):
+    history.make(ADA, "audio", version="v1", files={"a": b"x" * 700})
+    history.make(ADA, "audio", version="v2", files={"a": b"x" * 300})
+    sql = "select asset, versions, bytes, current_bytes, superseded_bytes from storage_per_asset"
+    assert ask(history, sql) == [["audio", 2, 1000, 300, 700]]
+
+
 def test_an_empty_studio_answers_with_no_rows(history):
     for view in ("artifacts", "costs", "lineage", "failures", "storage", "media", "library"):
         assert ask(history, f"from {view}") == []

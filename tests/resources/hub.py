@@ -83,7 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
         if hub.status != 200:
             return self._head(hub.status, {"Content-Length": "0"})
         cdn = self.path.startswith("/cdn/")
-        owner, name, _, _, file = self.path.removeprefix("/cdn").strip("/").split("/")
+        owner, name, _, _, file = self.path.removeprefix("/cdn").strip("/").split("/", 4)
         data = hub.repositories.get(f"{owner}/{name}", {}).get(file)
         if data is None:
             missing = {"Content-Length": "0", "X-Error-Code": "EntryNotFound"}

@@ -93,6 +93,29 @@ def test_a_model_comes_whole_and_says_where_it_is_from(hub: Hub, tmp_path: Path)
     assert find_model("toy", folder=tmp_path, known=KNOWN) == model
 
 
+def test_files_keep_their_folders_and_come_from_the_revision_that_is_pinned(
+    hub: Hub, tmp_path: Path
+) -> None:
+    hub.repositories["toys/toy"] = {"a/model.bin": WEIGHTS, "b/model.bin": b"{}"}
+    files = (ModelFile("a/model.bin"), ModelFile("b/model.bin"))
+    known = {"toy": replace(TOY, files=files, weight_files=2, revision=COMMIT)}
+    hub.breaks.append(1_000_000)
+
+    model = pull("toy", folder=tmp_path, known=known)
+
+    assert [w.relative_to(tmp_path / "toy").as_posix() for w in model.weights] == [
+        "a/model.bin",
+        "b/model.bin",
+    ]
+    assert [w.read_bytes() for w in model.weights] == [WEIGHTS, b"{}"]
+    asked = [r.path for r in hub.requests if "/resolve/" in r.path]
+    assert asked
+    assert all(f"/resolve/{COMMIT}/" in path for path in asked)
+    model.weights[1].write_bytes(b"[]")
+    with pytest.raises(ModelError, match=r"MODEL_LOAD_FAILED.*b/model\.bin"):
+        find_model("toy", folder=tmp_path, known=known)
+
+
 def test_a_model_that_is_here_is_not_asked_for_again(hub: Hub, tmp_path: Path) -> None:
     get(tmp_path)
     asked = len(hub.requests)

@@ -349,7 +349,7 @@ def test_weights_that_older_demucs_fetched_are_found_in_pytorchs_cache(tmp_path:
 
 
 @pytest.mark.parametrize(
-    "name", ["", ".", "..", "a/b", "../a", "/etc/passwd", "~", "a\\b", "-r", "a\0"]
+    "name", ["", ".", "..", "../a", "a/..", "a/b/c", "/etc/passwd", "~", "a\\b", "-r", "a\0"]
 )
 def test_no_name_in_a_registry_leads_out_of_the_model_folder(name: str) -> None:
     file = {"name": "model.bin"}
@@ -362,6 +362,15 @@ def test_no_name_in_a_registry_leads_out_of_the_model_folder(name: str) -> None:
     ):
         with pytest.raises(ValueError, match="in the model registry is not"):
             parse_registry(wrong)
+
+
+def test_a_file_may_lie_in_a_folder_but_a_model_may_not() -> None:
+    file = {"name": "small/config.json"}
+    table = {"engine": "e", "origin": "toys/toy", "licence": "MIT", "files": [file]}
+
+    assert parse_registry({"toy": table})["toy"].weights[0].name == "small/config.json"
+    with pytest.raises(ValueError, match="'a/b' in the model registry is not a plain name"):
+        parse_registry({"a/b": table})
 
 
 def test_the_model_that_packages_ship_is_the_registered_one(tmp_path: Path) -> None:
