@@ -37,10 +37,16 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install -q -c constraints.txt -e '.[offline]'
 	@touch $@
 
-$(VENV)/.bench: pyproject.toml constraints.txt | $(BIN)/python
+# What MusicGen is compared with in tests: it asks for older packages, so it has a folder of its own.
+PEERS := tests/tracks/musicgen_peer.txt
+INSTALL_PEERS = $(PIP) install -q --no-deps --upgrade --target $(VENV)/peers -r $(PEERS)
+
+$(VENV)/.bench: pyproject.toml constraints.txt $(PEERS) | $(BIN)/python
 	$(PIP) install -q -c constraints.txt -e '.[offline,dev,effects,bench]'
+	$(INSTALL_PEERS)
 	@touch $@ $(VENV)/.dev $(VENV)/.demo
 
-$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+$(VENV)/.dev: pyproject.toml constraints.txt $(PEERS) | $(BIN)/python
 	$(PIP) install -q -c constraints.txt -e '.[offline,dev,effects]'
+	$(INSTALL_PEERS)
 	@touch $@ $(VENV)/.demo

@@ -195,7 +195,7 @@ class Maker:
     """Settings of the first product → engine and model."""
     identify: Callable[[MediaRecord, Store], tuple[MediaRecord, str]] | None = None
     """For the product that is a dropped file: its record, completed, and its version."""
-    settle: Callable[[MediaRecord, Store], None] | None = None
+    settle: Callable[[Any, Store], None] | None = None
     """Called when the products are published: what must not happen before that."""
     sources: Callable[[Any, Any, Store], Sequence[InputRef]] | None = None
     """Record, settings of the first product, store → what it is made from beside its inputs:

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -53,20 +54,20 @@ def main() -> None:
 
 
 def _serve_pages(port: int) -> None:
-    from dagster import DagsterRunStatus, RunsFilter
-
     from av_pipelines.launch import open_instance
     from av_pipelines.makers import open_studio
     from av_pipelines.reports.server import serve_pages
 
     studio = open_studio()
-    with open_instance(studio) as instance:
+    instance = cache(lambda: open_instance(studio))  # not at once: the others make its database
 
-        def runs() -> Mapping[str, int]:
-            return {s.value: instance.get_runs_count(RunsFilter(statuses=[s])) for s in states}
+    def runs() -> Mapping[str, int]:
+        from dagster import DagsterRunStatus, RunsFilter
 
-        states = list(DagsterRunStatus)
-        serve_pages(studio.store, port, runs)
+        count = instance().get_runs_count
+        return {state.value: count(RunsFilter(statuses=[state])) for state in DagsterRunStatus}
+
+    serve_pages(studio.store, port, runs)
 
 
 def _run_daemon(module: str) -> None:

@@ -160,7 +160,7 @@ def test_a_file_that_is_not_media_is_quarantined_and_the_others_are_done(home: P
     ("arguments", "said"),
     [
         (["run", "nowhere.mp3"], "nowhere.mp3: no such file"),
-        (["run", SHIPPED, "--recipe", "podcats"], "there are: auto, film, music, podcast"),
+        (["run", SHIPPED, "--recipe", "podcats"], "there are: audiogram, auto, film, lyric_video"),
         (
             ["run", SHIPPED, "--assets", "mastre"],
             "there are: source, audio, picture, scenes",

@@ -16,13 +16,13 @@ import numpy as np
 from av_pipelines.masters.chain import Dither, Programme, run, watched
 from av_pipelines.masters.formats import Encoding, Format
 from av_pipelines.masters.levelling import LOSS_POWER, SURE_LU, TOLERANCE_LU, Level, Search, times
-from av_pipelines.masters.limiter import Reduction
 from av_pipelines.masters.m4a import M4aWriter
 from av_pipelines.masters.mp3 import Mp3Writer
 from av_pipelines.masters.settings import MasterSettings
 from av_pipelines.masters.sketch import Sketch, limiter_for
 from av_pipelines.masters.tags import Cover, can_hold_tags, write_replay_gain, write_tags
 from av_pipelines.media.audio import AudioWriter
+from av_pipelines.media.limiter import Reduction
 from av_pipelines.media.loudness import Loudness, measure_blocks
 
 _ENCODINGS = 4  # at most, of one file

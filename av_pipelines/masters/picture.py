@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from av_pipelines.masters.limiter import Reduction
+from av_pipelines.media.limiter import Reduction
 from av_pipelines.media.loudness import Curve
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from typing import Self
 import numpy as np
 
 from av_pipelines.masters.chain import Programme, run
-from av_pipelines.masters.limiter import TruePeakLimiter
 from av_pipelines.masters.settings import MasterSettings
+from av_pipelines.media.limiter import TruePeakLimiter
 from av_pipelines.media.loudness import Curve, Loudness, measure_blocks
 
 _SPREAD, _SPREAD_S = 12, 5.0  # pieces over the whole length

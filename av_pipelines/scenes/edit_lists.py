@@ -1,11 +1,8 @@
 """Scenes for editing programs: CMX3600 EDL and OpenTimelineIO.
 
-Here: writing both. An edit list counts frames of one constant rate, so where a film's frames are
-shown for unequal times, or some are missing, positions come from the time stamps instead of the
-frame numbers. Not here: timecode (``media.timecode``), the scenes (``scene_list``).
-
-The EDL is written here and not with OpenTimelineIO's CMX3600 adapter, which cannot write
-non-drop timecode at 29.97; what is written is what that adapter reads.
+Here: what both say of scenes. An edit list counts frames of one constant rate, so where a film's
+frames are shown for unequal times, or some are missing, positions come from the time stamps instead
+of the frame numbers. Not here: the text of an EDL (``media.edl``), the scenes (``scene_list``).
 """
 
 from __future__ import annotations
@@ -17,13 +14,12 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from av_pipelines.media.timecode import may_drop, to_timecode
+from av_pipelines.media.edl import AUXILIARY, EditList, Event, one_line, write_edl
+from av_pipelines.media.timecode import may_drop
 
 if TYPE_CHECKING:
     from av_pipelines.media.picture import Picture
     from av_pipelines.scenes.scene_list import Scene
-
-_REEL = "AX"  # "auxiliary": a source without a tape's name
 
 
 @dataclass(frozen=True)
@@ -68,19 +64,29 @@ def to_edl(clips: Sequence[Clip], rate: Fraction, *, film: str, drop: bool | Non
         drop: drop-frame timecode; None: where it is usual, at 29.97 and 59.94.
     """
     dropping = may_drop(rate) if drop is None else drop and may_drop(rate)
-    name = _one_line(film)
-    lines = [
-        f"TITLE: {name}",
-        f"FCM: {'DROP FRAME' if dropping else 'NON-DROP FRAME'}",
-        "",
+    name = one_line(film)[:120]
+    events = [
+        Event(
+            number=f"{number:03}",
+            reel=AUXILIARY,
+            channels=("V",),
+            kind="C",
+            source_in=clip.start,
+            source_out=clip.end,
+            record_in=clip.start,
+            record_out=clip.end,
+            notes=(
+                f"* FROM CLIP NAME: {name}",
+                *[f"* {clip.name.upper()} BEGINS WITH A {kind.upper()}" for kind in _kinds(clip)],
+            ),
+        )
+        for number, clip in enumerate(clips, 1)
     ]
-    for number, clip in enumerate(clips, 1):
-        start, end = (to_timecode(at, rate, drop=dropping) for at in (clip.start, clip.end))
-        lines.append(f"{number:03}  {_REEL:<8} V     C        {start} {end} {start} {end}")
-        lines.append(f"* FROM CLIP NAME: {name}")
-        if clip.transition:
-            lines.append(f"* {clip.name.upper()} BEGINS WITH A {clip.transition.upper()}")
-    return "\n".join(lines) + "\n"
+    return write_edl(EditList(name, tuple(events), dropping), rate)
+
+
+def _kinds(clip: Clip) -> list[str]:
+    return [clip.transition] if clip.transition else []
 
 
 def to_otio(clips: Sequence[Clip], rate: Fraction, *, film: str) -> str:
@@ -106,7 +112,3 @@ def to_otio(clips: Sequence[Clip], rate: Fraction, *, film: str) -> str:
     timeline.global_start_time = RationalTime(0, float(rate))
     timeline.tracks.append(track)
     return otio.adapters.write_to_string(timeline, "otio_json")
-
-
-def _one_line(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text)[:120]

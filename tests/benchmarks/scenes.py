@@ -121,14 +121,14 @@ def scenedetect(film: Path, backend: str) -> float:
 
 def detecting(picture: Path, quality: str) -> float:
     """Find the scenes in what the intake pass left."""
-    import torch
-
     from av_pipelines.media.picture import read_picture
     from av_pipelines.scenes.detection import examine
     from av_pipelines.scenes.detector_settings import DetectorSettings
 
-    torch.set_num_threads(_THREADS)
     settings = DetectorSettings.model_validate({"quality": quality})
+    import torch  # after ours, as in use: by now it is set how idle threads wait
+
+    torch.set_num_threads(_THREADS)
     start = time.process_time()
     examine(read_picture(picture), settings)
     return time.process_time() - start

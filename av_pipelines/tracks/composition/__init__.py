@@ -1,0 +1,1 @@
+"""The score: keys, chords, melodies, rhythms, sections. Nothing here makes a sound."""

@@ -1,0 +1,1 @@
+"""The sound of a score. Nothing here chooses a note."""

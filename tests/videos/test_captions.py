@@ -1,0 +1,60 @@
+"""Captions of what is said: no word is lost, none is shown twice, no line is too long."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from av_pipelines.videos.captions import Heard, Said, make_captions, on_film
+
+
+@st.composite
+def spoken(draw: st.DrawFn) -> list[Said]:
+    words, at = [], 0
+    for _ in range(draw(st.integers(0, 30))):
+        at += draw(st.integers(0, 1500))
+        long = draw(st.integers(1, 900))
+        text = draw(st.text("abcü.漢!?", min_size=1, max_size=15))
+        words.append(
+            Said(
+                Fraction(at, 1000),
+                Fraction(at + long, 1000),
+                text,
+                draw(st.booleans()),
+                draw(st.integers(0, 9)) == 0,
+            )
+        )
+        at += long
+    return words
+
+
+@given(spoken(), st.integers(8, 60), st.integers(1, 3))
+def test_all_words_are_there_in_order_within_lines(
+    words: list[Said], columns: int, lines: int
+) -> None:
+    until = Fraction(3600)
+    captions = make_captions(words, max_chars=columns, max_lines=lines, until=until)
+    shown = "".join("".join(c.lines) for c in captions).replace(" ", "")
+    assert shown == "".join(word.text for word in words).replace(" ", "")
+    assert [w.start for c in captions for w in c.words] == [w.start for w in words]
+    for caption in captions:
+        assert len(caption.lines) <= lines
+        assert caption.start < caption.end <= until
+        for line in caption.lines:
+            assert len(line) <= columns or " " not in line
+    assert all(a.end <= b.start for a, b in pairwise(captions))
+
+
+def test_words_that_are_cut_out_are_not_shown_and_speed_is_followed() -> None:
+    words = [Said(Fraction(n), Fraction(2 * n + 1, 2), str(n)) for n in range(6)]
+    heard = [
+        Heard(words, Fraction(3), Fraction(5), at=Fraction(0), speed=Fraction(2)),
+        Heard(words, Fraction(0), Fraction(1), at=Fraction(1)),
+    ]
+    assert [(w.text, w.start, w.end) for w in on_film(heard)] == [
+        ("3", 0, Fraction(1, 4)), ("4", Fraction(1, 2), Fraction(3, 4)),
+        ("0", 1, Fraction(3, 2)),
+    ]  # fmt: skip
