@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from av_pipelines.stems.settings import ENGINES, StemsSettings
-from resources.accelerator import Device, cpu_threads
+from resources.accelerator import Device, DeviceError, Kind, cpu_threads
 from resources.accelerator import choose as choose_device
 from resources.ladder import Ladder, Step, is_out_of_memory
 from resources.manifest import ModelRef
@@ -32,6 +32,13 @@ DEMUCS_BY_QUALITY: Mapping[str, tuple[str, ...]] = {
     "high": ("htdemucs_ft", "htdemucs", "hdemucs_mmi"),
 }
 """Quality → models, the one that is meant first, then what stands in for it when it is missing."""
+
+_DEVICES: Mapping[str, tuple[Kind, ...]] = {
+    "demucs": ("cuda", "mps", "cpu"),
+    "spleeter": ("cpu",),
+    MLX: ("mlx",),
+}
+"""Engine → what it can compute on, the best first."""
 
 _BYTES_PER_SEGMENT = 1_500_000_000
 """Memory that a segment of ``htdemucs`` takes on its way through, generously."""
@@ -96,6 +103,12 @@ def choose(settings: StemsSettings, find: FindModel = obtain_model) -> Chosen:
             return chosen
         return replace(chosen, degraded=_degraded(failures, candidates[0], name))
     broken = next((e for e in failures if e.code != "MODEL_NOT_FOUND"), failures[0])
+    if settings.engine == "auto" and SPLEETER not in candidates:
+        raise ModelError(
+            broken.code,
+            f"{broken.message} (two_stems = {settings.two_stems}: spleeter cannot stand in, it "
+            "knows vocals only)",
+        )
     raise broken
 
 
@@ -152,14 +165,16 @@ def ladder(chosen: Chosen, settings: StemsSettings) -> Ladder:
     quarters.
 
     Raises:
-        DeviceError: the device asked for is not here.
+        DeviceError: the device asked for is not here, or not for this engine.
     """
-    if chosen.engine == "spleeter":
-        device = choose_device(settings.device, kinds=("cpu",))
-    elif chosen.engine == MLX:
-        device = choose_device(settings.device, kinds=("mlx",))
-    else:
-        device = choose_device(settings.device, _BYTES_PER_SEGMENT)
+    kinds = _DEVICES[chosen.engine]
+    if settings.device not in ("auto", *kinds):
+        raise DeviceError(
+            f"device = {settings.device}: the engine {chosen.engine} computes on "
+            f"{' or '.join(kinds)} only. Set device to auto, or take another engine"
+        )
+    need = _BYTES_PER_SEGMENT if chosen.engine == "demucs" else None
+    device = choose_device(settings.device, need, kinds=kinds)
     try:
         segments_s = getattr(load(chosen, settings, Step(device)), "segments_s", ())
     except Exception as error:

@@ -59,3 +59,13 @@ class TakesShorter(Protocol):
     def padded(self, length: int) -> int:
         """Return how many samples it wants to be given for the last ``length`` of a track."""
         ...
+
+
+@runtime_checkable
+class OverlapsLess(Protocol):
+    """A network that gains nothing from the overlap that is usual."""
+
+    @property
+    def overlap(self) -> float:
+        """Share of a segment that the next one need overlap."""
+        ...

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from av_pipelines.stems.driver import Moments, Passes, run
-from av_pipelines.stems.networks import Network
+from av_pipelines.stems.networks import Network, OverlapsLess
 from av_pipelines.stems.picture import Sketch, draw_energy, draw_waveforms
 from av_pipelines.stems.segments import shift_leads
 from av_pipelines.stems.settings import StemsSettings
@@ -138,9 +138,21 @@ def _outputs(network: Network, settings: StemsSettings) -> tuple[list[str], _Mak
     if wanted is not None:
         index = network.sources.index(wanted)
         return [wanted, ACCOMPANIMENT], lambda stems, mix: [stems[index], mix - stems[index]]
-    if settings.residual:
-        return [*network.sources, RESIDUAL], lambda stems, mix: [*stems, mix - stems.sum(axis=0)]
-    return list(network.sources), lambda stems, mix: list(stems)
+    if network.sources[1:] == (ACCOMPANIMENT,):
+
+        def sources(stems: Samples, mix: Samples) -> list[Samples]:
+            return [stems[0], mix - stems[0]]  # at the source's rate, to its first and last sample
+    else:
+
+        def sources(stems: Samples, mix: Samples) -> list[Samples]:
+            return list(stems)
+
+    if not settings.residual:
+        return list(network.sources), sources
+    return [*network.sources, RESIDUAL], lambda stems, mix: [
+        *(made := sources(stems, mix)),
+        mix - np.sum(made, axis=0),
+    ]
 
 
 def _at_source_rate(
@@ -159,7 +171,7 @@ def _at_source_rate(
         mix.blocks_at(rate),
         seen.network_samples,
         Passes(
-            overlap=effort.overlap,
+            overlap=_overlap(network, settings),
             leads=shift_leads(effort.shifts, settings.seed, rate),
             batch=batch,
             silence=None if quiet is None else 10 ** (quiet / 20),
@@ -178,6 +190,13 @@ def _at_source_rate(
         yield block.reshape(count, width, -1)
     if done < seen.samples:  # or lose one
         yield np.zeros((count, width, seen.samples - done), np.float32)
+
+
+def _overlap(network: Network, settings: StemsSettings) -> float:
+    usual = settings.effort.overlap
+    if settings.overlap is not None or not isinstance(network, OverlapsLess):
+        return usual
+    return min(usual, network.overlap)
 
 
 class _Reader:

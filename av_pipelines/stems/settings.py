@@ -60,7 +60,7 @@ class StemsSettings(Settings):
     """Only this stem and the accompaniment, which is the mix without it; nothing: all stems."""
 
     overlap: float | None = Field(default=None, ge=0.0, le=0.9)
-    """Share of a segment that the next one overlaps; nothing: 0.25, for draft 0.1."""
+    """Share of a segment that the next one overlaps; nothing: 0.25, for draft and spleeter 0.1."""
 
     shifts: int | None = Field(default=None, ge=0, le=20)
     """Passes shifted by chance up to half a second, averaged; nothing: by quality, 0 or 2."""

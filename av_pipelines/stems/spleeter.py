@@ -58,6 +58,7 @@ class Spleeter:
     segment = FRAMES * HOP - _LEAD_IN
     device = "cpu"
     normalise = False
+    overlap = 0.1
 
     def __init__(self, vocals: UNet, accompaniment: UNet) -> None:
         self._nets = (vocals, accompaniment)

@@ -69,6 +69,17 @@ def test_what_was_asked_for_by_name_is_not_replaced(asked: dict[str, str]) -> No
         engines.choose(settings(**asked), only(engines.SPLEETER))
 
 
+def test_it_is_said_why_spleeter_does_not_stand_in() -> None:
+    with pytest.raises(ModelError, match="two_stems = drums: spleeter cannot stand in"):
+        engines.choose(settings(two_stems="drums"), only(engines.SPLEETER))
+
+
+def test_a_device_that_the_engine_has_no_way_to_use_is_refused_by_its_name() -> None:
+    how = settings(engine="spleeter", device="cuda")
+    with pytest.raises(DeviceError, match="device = cuda: the engine spleeter computes on cpu"):
+        engines.ladder(engines.choose(how, only(engines.SPLEETER)), how)
+
+
 def test_damaged_weights_are_named_and_the_next_model_does_it(tmp_path: Path) -> None:
     (tmp_path / "955717e8-00000000.th").write_bytes(b"no network")
     find = only("htdemucs", engines.SPLEETER, folder=tmp_path)

@@ -127,6 +127,21 @@ def test_two_stems_write_two_files(brief, music, write, take_apart, tmp_path: Pa
     assert len(list(tmp_path.glob("stems1/*.flac"))) == 2
 
 
+class Half(Shares):
+    """A network of vocals and accompaniment."""
+
+    sources = ("vocals", "accompaniment")
+
+
+@pytest.mark.parametrize("rate", [32_000, 96_000])
+def test_vocals_and_accompaniment_are_the_mix_to_the_edges_at_any_rate(
+    rate: int, write, take_apart
+) -> None:
+    samples = np.random.default_rng(5).uniform(-0.3, 0.3, (2, rate)).astype(np.float32)
+    _, stems = take_apart(write(samples, rate), Half(0.4, 0.6))
+    assert peak_db(stems["vocals"] + stems["accompaniment"] - samples) <= -120
+
+
 @pytest.fixture
 def loud(write) -> tuple[Path, np.ndarray]:
     samples = np.random.default_rng(2).uniform(-0.6, 0.6, (2, 60_000)).astype(np.float32)
