@@ -69,8 +69,18 @@ group by costs.asset
 order by min(ts)
 """
 _RECENT = """
-select media.*, held.assets
-from media
+with generated as (
+    select
+        held.partition, held.partition as origin, 'done' as state, min(since) as first_seen,
+        max(since) as last_seen, max(duration_s) as duration_s, count(*) as artifacts,
+        sum(bytes) as bytes
+    from library as held join artifacts using (asset, version)
+    where held.partition not in (select partition from media)
+    group by held.partition
+),
+shown as (select * from media union all by name select * from generated)
+select shown.*, held.assets
+from shown
 left join (
     select partition, list(asset order by since) as assets from library group by partition
 ) as held using (partition)
