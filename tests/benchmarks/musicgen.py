@@ -56,7 +56,7 @@ def ours(folder: Path, frames: int, decoder: str, threads: int) -> None:
     )
     for seconds in (8 / 50, frames / 50):
         wall, cpu = time.perf_counter(), time.process_time()
-        generate(model, PROMPT, seconds, Sampler(0), Pace(lambda share: None), loop=False)
+        generate(model, PROMPT, seconds, Sampler(0), Pace(lambda share, tokens: None), loop=False)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     print(json.dumps({"wall_s": wall, "cpu_s": cpu, "peak_mb": peak_mb()}))
 

@@ -98,7 +98,7 @@ def settings(**values: object) -> TrackSettings:
     return TrackSettings.model_validate(asked | {"engine": "musicgen"} | values)
 
 
-def make(out: Path, progress=lambda share: None, **values: object) -> dict:
+def make(out: Path, progress=lambda share, tokens: None, **values: object) -> dict:
     asked = settings(**values)
     chosen = engine.choose(asked)
     device = engine.choose_device(asked, chosen)
@@ -198,7 +198,7 @@ def test_what_is_set_is_told_to_the_model() -> None:
 
 def test_progress_grows_to_the_end(tmp_path: Path) -> None:
     told: list[float] = []
-    make(tmp_path, told.append)
+    make(tmp_path, lambda share, tokens: told.append(share))
     assert len(told) > 250
     assert told == sorted(told)
     assert told[0] < 0.9
@@ -216,7 +216,7 @@ def test_an_abort_leaves_nothing_and_the_model_as_it_was(tmp_path: Path) -> None
     (tmp_path / "whole").mkdir()
     make(tmp_path / "whole")
 
-    def abort(share: float) -> None:
+    def abort(share: float, tokens: object) -> None:
         if share > 0.5:
             raise Abort
 
@@ -236,7 +236,8 @@ def test_a_process_that_is_killed_leaves_nothing(tmp_path: Path, models: Path) -
     code = (
         "from pathlib import Path\n"
         "from tests.tracks.test_musicgen import make\n"
-        f"make(Path({str(out)!r}), lambda share: print(share, flush=True), duration_s=120)\n"
+        "told = lambda share, tokens: print(share, flush=True)\n"
+        f"make(Path({str(out)!r}), told, duration_s=120)\n"
     )
     before = sorted(models.rglob("*"))
     child = subprocess.Popen(
@@ -497,3 +498,12 @@ def test_a_gpu_that_onnx_runtime_cannot_use_is_told(tmp_path: Path) -> None:
     with pytest.raises(DeviceError, match="has no CUDAExecutionProvider"):
         engine.generate(settings(), chosen, tmp_path, device=Device("a GPU", "cuda"))
     assert isinstance(chosen, Chosen)
+
+
+def test_progress_counts_the_tokens_up_to_those_that_were_estimated(tmp_path: Path) -> None:
+    told: list[tuple[int, int] | None] = []
+    facts = make(tmp_path, lambda share, tokens: told.append(tokens), duration_s=5)
+    counted = [tokens for tokens in told if tokens]
+    assert {of for _, of in counted} == {facts["tokens"]} == {4 * 250}
+    assert [done for done, _ in counted] == sorted(done for done, _ in counted)
+    assert counted[-1] == (1000, 1000)

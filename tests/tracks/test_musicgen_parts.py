@@ -201,7 +201,7 @@ def test_progress_is_the_share_of_time_within_ten_points(
     now = 100.0
     monkeypatch.setattr(pace_module.time, "perf_counter", lambda: now)
     told: list[tuple[float, float]] = []
-    pace = Pace(lambda share: told.append((now - 100.0, share)))
+    pace = Pace(lambda share, tokens: told.append((now - 100.0, share)))
     now += load_s
     pace.plan("steps", sum(1 + 0.001 * n for n in range(1503)), 0.0)
     pace.plan("sound", 1500, 0.005)
@@ -220,7 +220,7 @@ def test_progress_is_the_share_of_time_within_ten_points(
 
 def test_time_is_read_from_the_clock() -> None:
     told: list[float] = []
-    pace = Pace(told.append)
+    pace = Pace(lambda share, tokens: told.append(share))
     pace.plan("waiting", 4, 0.0)
     for _ in range(4):
         time.sleep(0.02)

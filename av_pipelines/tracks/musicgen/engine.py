@@ -156,7 +156,7 @@ def generate(
     out: Path,
     *,
     device: Device,
-    progress: Callable[[float], None] = lambda share: None,
+    progress: Callable[[float, tuple[int, int] | None], None] = lambda share, tokens: None,
 ) -> Produced:
     """Make ``track.flac`` (mono, 24 bit, of exactly the length asked for) and its pictures.
 
@@ -168,7 +168,7 @@ def generate(
         chosen: the model.
         out: the folder; it exists.
         device: where to compute; when its memory runs out, the CPU goes on.
-        progress: is told the share of time done, 0 to 1.
+        progress: is told the share of time done, 0 to 1, and of tokens, see ``Pace``.
 
     Raises:
         ModelError: ``MODEL_LOAD_FAILED``.

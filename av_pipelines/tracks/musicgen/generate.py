@@ -115,6 +115,8 @@ def generate(
     writer = _Writer(model, states, sampler, pace, at_once=at_once)
     pace.plan("steps", sum(map(writer.work, windows)), 0.0)
     pace.plan("sound", sum(window.frames for window in windows), model.codec_s)
+    made = sum(window.frames - window.known for window in windows)
+    pace.expect(config.codebooks * made)
     pace.start()
     begun = time.perf_counter()
     codes: list[Codes] = []
@@ -130,7 +132,6 @@ def generate(
         pace.did("sound", window.frames)
     if loop:
         piece[:fade] = equal_power(piece[length : length + fade], piece[:fade])
-    made = sum(window.frames - window.known for window in windows)
     chosen = config.codebooks * made
     return Sound(
         samples=piece[:length],
@@ -185,9 +186,11 @@ class _Writer:
         self._pace.did("steps", self._beginning(first + 1) if self._at_once else self._cost(first))
         for step in range(first, pattern.steps - 1):
             pattern.take(step, self._choose(scores))
+            self._pace.chose(config.codebooks)
             scores = decoding.advance(pattern.column(step + 1)[:, None])
             self._pace.did("steps", self._cost(step + 1))
         pattern.take(pattern.steps - 1, self._choose(scores))
+        self._pace.chose(config.codebooks)
         return pattern.codes
 
     def _choose(self, scores: NDArray[np.float32]) -> Codes:

@@ -29,17 +29,27 @@ class Pace:
     """Report the share of time done, from the moment this is made.
 
     Args:
-        report: told the share, 0 to 1, never less than before.
+        report: told the share, 0 to 1, never less than before; and the tokens that are chosen and
+            those that will be in all, once these are known.
     """
 
-    def __init__(self, report: Callable[[float], None]) -> None:
+    def __init__(self, report: Callable[[float, tuple[int, int] | None], None]) -> None:
         self._report, self._share = report, 0.0
+        self._chosen = self._tokens = 0
         self._kinds: dict[str, _Kind] = {}
         self._begun = self._last = time.perf_counter()
 
     def plan(self, kind: str, units: float, guess_s: float) -> None:
         """Add work that is to come: its units, and the seconds that one is guessed to take."""
         self._kinds[kind] = _Kind(units, guess_s)
+
+    def expect(self, tokens: int) -> None:
+        """Say how many tokens will be chosen in all."""
+        self._tokens = tokens
+
+    def chose(self, tokens: int) -> None:
+        """Count tokens that were chosen; the next report tells of them."""
+        self._chosen = min(self._chosen + tokens, self._tokens)
 
     def start(self) -> None:
         """Have the next piece of work begin now: what came before was something else."""
@@ -54,4 +64,4 @@ class Pace:
         spent = now - self._begun
         left = sum(each.left_s for each in self._kinds.values())
         self._share = max(self._share, spent / (spent + left))
-        self._report(self._share)
+        self._report(self._share, (self._chosen, self._tokens) if self._tokens else None)
