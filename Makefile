@@ -42,11 +42,11 @@ PEERS := tests/tracks/musicgen_peer.txt
 INSTALL_PEERS = $(PIP) install -q --no-deps --upgrade --target $(VENV)/peers -r $(PEERS)
 
 $(VENV)/.bench: pyproject.toml constraints.txt $(PEERS) | $(BIN)/python
-	$(PIP) install -q -c constraints.txt -e '.[offline,dev,effects,bench]'
+	$(PIP) install -q -c constraints.txt -e '.[offline,dev,effects,scale,bench]'
 	$(INSTALL_PEERS)
 	@touch $@ $(VENV)/.dev $(VENV)/.demo
 
 $(VENV)/.dev: pyproject.toml constraints.txt $(PEERS) | $(BIN)/python
-	$(PIP) install -q -c constraints.txt -e '.[offline,dev,effects]'
+	$(PIP) install -q -c constraints.txt -e '.[offline,dev,effects,scale]'
 	$(INSTALL_PEERS)
 	@touch $@ $(VENV)/.demo

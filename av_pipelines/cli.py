@@ -100,13 +100,14 @@ def run(
 ) -> int:
     """Take files through everything: intake, transcript, master and what else the recipe says."""
     from av_pipelines.launch import album_settings, expand, run_files, run_templates
-    from av_pipelines.makers import PRODUCTS, SETTINGS, open_studio
+    from av_pipelines.makers import SETTINGS, open_studio, products_of
     from av_pipelines.settings import parse_assignments
 
     only = [name.strip() for name in (assets or "").split(",") if name.strip()]
     for name in only:
-        if name not in PRODUCTS:
-            raise UsageError(f"--assets {name}: no such asset; there are: {', '.join(PRODUCTS)}")
+        if name not in products_of("media"):
+            allowed = ", ".join(products_of("media"))
+            raise UsageError(f"--assets {name}: no such asset of a file; there are: {allowed}")
     if claim not in ("copy", "move", "link", "reference"):
         raise UsageError(f"--claim {claim}: allowed: copy, move, link, reference")
     try:
@@ -199,12 +200,15 @@ def doctor(*, store: Store = None, json: Json = False) -> int:
     return DONE if all(finding.ok for finding in findings) else OUR_FAULT
 
 
-app.command("av_pipelines.track_command:track", name="track")
-app.command("av_pipelines.track_command:takes", name="takes")
-app.command("av_pipelines.video_command:video", name="video")
-app.command("av_pipelines.video_command:new", name="new")
-app.command("av_pipelines.reprocess_command:reprocess", name="reprocess")
-app.command("av_pipelines.gc_command:gc", name="gc")
+for place, said in (
+    ("track_command:track", "Make music from a prompt, with its parts and its score."),
+    ("track_command:takes", "List the takes of a track, or choose the one that counts."),
+    ("video_command:new", "Make a project's folder, or a whole project from a template."),
+    ("video_command:video", "Make films from projects, and what platforms want of them."),
+    ("reprocess_command:reprocess", "Make again what is out of date, or list it with its price."),
+    ("gc_command:gc", "Remove old versions that nothing uses any more."),
+):
+    app.command(f"av_pipelines.{place}", name=place.partition(":")[2], help=said)
 app.command(
     "av_pipelines.models_command:models_app",
     name="models",

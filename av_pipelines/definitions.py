@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 import warnings
 from collections.abc import Mapping
 
 import dagster as dg
 
+gc.freeze()  # what Dagster loaded stays for good: no collection needs to look at it again
 # backfill_policy is marked beta, checks with partitions are marked preview; tests hold both
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
 from av_pipelines.dagster_assets import StudioResource, asset_of, checks_of  # noqa: E402
+from av_pipelines.inboxes import read_inboxes  # noqa: E402
 from av_pipelines.maker import Partitions  # noqa: E402
 from av_pipelines.makers import MAKERS, makers_of, open_studio  # noqa: E402
 from av_pipelines.reports.assets import catalog, report  # noqa: E402
 from sensors.failures import failure_sensor  # noqa: E402
-from sensors.inbox import inbox_sensor  # noqa: E402
+from sensors.inbox import inbox_sensors  # noqa: E402
 from sensors.projects import projects_sensor  # noqa: E402
 from sensors.prompts import prompts_sensor  # noqa: E402
 from sensors.reprocessing import read_plan, reprocessing_schedule  # noqa: E402
@@ -54,7 +57,7 @@ def build_definitions() -> dg.Definitions:
         asset_checks=[check for maker in MAKERS for check in checks_of(maker)],
         jobs=[*jobs.values()],
         sensors=[
-            inbox_sensor(jobs["media"]),
+            *inbox_sensors(jobs["media"], read_inboxes(open_studio().store.root)),
             prompts_sensor(jobs["prompts"]),
             projects_sensor(jobs["projects"]),
             templates_sensor(),

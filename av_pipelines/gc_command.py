@@ -21,7 +21,7 @@ def gc(
     store: Store = None,
     json: Json = False,
 ) -> int:
-    """Remove artifacts that nothing uses any more; <store>/retention.toml sets what is kept."""
+    """Remove old versions that nothing uses; retention.toml in the store sets what is kept."""
     from av_pipelines.makers import open_studio
     from av_pipelines.retention import old_artifacts, read_retention, remove
 

@@ -134,6 +134,8 @@ def close_dead_runs(studio: Studio, instance: dg.DagsterInstance) -> int:
     ]
     closed = 0
     for run in instance.get_runs(dg.RunsFilter(statuses=going)):
+        if "dagster-celery/task_id" in run.tags:
+            continue  # on a worker, maybe of another machine: run monitoring looks after it
         process = run.tags.get(PROCESS_TAG)
         if process is None and run.status is dg.DagsterRunStatus.NOT_STARTED:
             continue  # the daemon is about to put it in its queue
@@ -419,11 +421,15 @@ def run_templates(
         overrides: asset → settings of the run.
         listener: a ``maker.Observer``, or None.
     """
-    from av_pipelines.template_projects import ASSETS, project_of, ready
+    from av_pipelines.template_projects import ASSETS, lacking, project_of, ready
     from av_pipelines.videos.templates import TEMPLATES
 
     if recipe not in TEMPLATES:
         return []
+    for result in media:
+        if without := lacking(studio.store, result.key, recipe):
+            said = f"no {recipe} was made: {without}"
+            result.outcomes.append(Outcome("skipped", "video", result.key, reason=said))
     keys = [result.key for result in media if ready(studio.store, result.key, recipe)]
     folders = [project_of(studio, key, recipe) for key in keys]
     return (

@@ -31,6 +31,7 @@ from av_pipelines.settings import (
 from resources.accelerator import DeviceError
 from resources.ledger import Entry, Event, Ledger
 from resources.manifest import (
+    FileRef,
     InputRef,
     Manifest,
     MediaRecord,
@@ -529,15 +530,18 @@ class _Making:
             made = {n: r for n, r in results.items() if isinstance(r, Made)}
             for name, result in made.items():
                 plans[name].product.verify(job.out[name], result.facts)
+            files = {name: describe_files(job.out[name]) for name in made}
             cost = self._share(meter.cost, len(made))
             for name, plan in plans.items():
                 result = results[name]
                 if isinstance(result, Skip):
                     self._skip(plan.product, result.reason)
                 else:
-                    self._publish(plan, job.out[name], result, cost)
+                    self._publish(plan, job.out[name], files[name], result, cost)
 
-    def _publish(self, plan: _Plan, folder: Path, made: Made, cost: Cost) -> None:
+    def _publish(
+        self, plan: _Plan, folder: Path, files: tuple[FileRef, ...], made: Made, cost: Cost
+    ) -> None:
         product, choice = plan.product, plan.choice
         facts = dict(made.facts)
         duration = facts.get("duration_s")
@@ -546,7 +550,6 @@ class _Making:
         degraded = "; ".join(filter(None, [choice and choice.degraded, made.degraded])) or None
         wrong = wrongs(product, Checked(facts, plan.settings.model_dump(), self._input_facts(plan)))
         blocking = {check.name for check in product.checks if check.blocking}
-        files = describe_files(folder)
         if not files:
             raise ValueError(f"{product.name}: no file came out")
         manifest = Manifest(
@@ -630,20 +633,28 @@ class _Making:
         outcome = Outcome(
             event, product.name, self.key, artifact, reason, cost, _may_get_better(error)
         )
-        self.done.append(outcome)
-        self.studio.ledger.append(
-            Entry(
-                event=event,
-                asset=product.name,
-                partition=self.key,
-                manifest=artifact.manifest if artifact else None,
-                reason=reason,
-                cost=cost,
-                recipe=self.record.recipe if self.record else None,
-                origin=self.record.origin if self.record else None,
-                run_id=self.run_id,
-            )
+        entry = Entry(
+            event=event,
+            asset=product.name,
+            partition=self.key,
+            manifest=artifact.manifest if artifact else None,
+            reason=reason,
+            cost=cost,
+            recipe=self.record.recipe if self.record else None,
+            origin=self.record.origin if self.record else None,
+            run_id=self.run_id,
         )
+        try:
+            self.studio.ledger.append(entry)
+        except OSError as fault:  # tried again it is reused, and the ledger can be rebuilt
+            told = f"{event}: {reason}" if reason else event
+            said = f"it was {told}, but the ledger cannot be written: {fault}"
+            log.error("%s of %s: %s", product.name, self.key, said)
+            retryable = outcome.retryable or _may_get_better(fault)
+            outcome = Outcome(
+                "failed", product.name, self.key, reason=said, cost=cost, retryable=retryable
+            )
+        self.done.append(outcome)
         for observer in _observers.get():
             observer.outcome(outcome)
 

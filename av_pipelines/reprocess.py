@@ -15,6 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from pydantic import ValidationError
+
 from av_pipelines.maker import Choice, Maker, Product, Studio
 from av_pipelines.makers import assets_of
 from av_pipelines.settings import Recipe, Settings, SettingsError
@@ -268,8 +270,10 @@ class _Survey:
         place = (product.name, has.settings)
         if place not in self._parsed:
             stored = json.loads(has.settings)
-            neutral = product.settings.neutral
-            self._parsed[place] = {k: v for k, v in stored.items() if k not in neutral}
+            try:
+                self._parsed[place] = product.settings.model_validate(stored).identity()
+            except ValidationError:  # made when there were other settings
+                self._parsed[place] = stored
         stored = self._parsed[place]
         if stored == wanted.identity:
             return []

@@ -54,6 +54,7 @@ def reprocess(
     from av_pipelines.launch import FileResult, run_stale
     from av_pipelines.makers import makers_of, open_studio, products_of
     from av_pipelines.reprocess import Budget, Prices, affordable, out_of_date
+    from partitions.keys import is_key
 
     studio = existing(open_studio(store))
     only = [name.strip() for name in (assets or "").split(",") if name.strip()]
@@ -62,7 +63,7 @@ def reprocess(
             allowed = ", ".join(products_of("media"))
             raise UsageError(f"--assets {name}: no such asset; there are: {allowed}")
     for key in keys or ():
-        if studio.store.media(key) is None:
+        if not is_key(key) or studio.store.media(key) is None:
             raise UsageError(f"{key}: no such media in {studio.store.library}")
     stale = out_of_date(studio, makers_of("media"), assets=only, keys=keys or ())
     stale = affordable(stale, Budget(hours, usd)) if hours or usd else stale

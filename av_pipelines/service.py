@@ -72,11 +72,16 @@ def _serve_pages(port: int) -> None:
 
 def _run_daemon(module: str) -> None:
     """Be the one daemon of the store, and first end what another one left going."""
+    from av_pipelines.inboxes import read_inboxes
     from av_pipelines.launch import UP, close_dead_runs, open_instance
     from av_pipelines.makers import open_studio
+    from av_pipelines.pace import keep_pace
     from av_pipelines.track_queue import limit_pool
 
     studio = open_studio()
+    inboxes = {inbox.sensor: inbox.path for inbox in read_inboxes(studio.store.root)}
+    others = {name: studio.store.inbox / name for name in ("prompts", "projects")}
+    keep_pace({**inboxes, **others})
     with open_instance(studio) as instance:
         close_dead_runs(studio, instance)
         limit_pool(instance)

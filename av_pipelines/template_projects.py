@@ -23,9 +23,15 @@ ASSETS = ("timeline", "video", "cutdowns")
 
 def ready(store: Store, key: str, template: str) -> bool:
     """Whether a media has all that a template needs."""
+    return not lacking(store, key, template)
+
+
+def lacking(store: Store, key: str, template: str) -> str:
+    """Say what a template needs that a media does not have; empty when it has all."""
     from av_pipelines.videos.templates import TEMPLATES
 
-    return all(store.current(key, asset) for asset in TEMPLATES[template].needs)
+    missing = [a for a in TEMPLATES[template].needs if store.current(key, a) is None]
+    return f"it has no {', no '.join(missing)}" if missing else ""
 
 
 def project_of(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json as json_module
 import sys
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -30,6 +31,7 @@ from av_pipelines.terminal import (
 
 if TYPE_CHECKING:
     from av_pipelines.maker import Outcome
+    from resources.manifest import Manifest
 
 
 def track(
@@ -94,8 +96,7 @@ def track(
         print_json({"tracks": [result.to_json()]})
     else:
         print_results([result], studio.store.library)
-        if len(result.outcomes) > 1:
-            print(f"  `avp takes {result.key}` lists the takes and chooses one")
+        _tell_more([o.artifact.manifest for o in result.outcomes if o.artifact], result.key)
     return DONE if result.state == "done" else INCOMPLETE
 
 
@@ -154,8 +155,20 @@ class _JsonLines:
         print(json_module.dumps(line), file=sys.stderr, flush=True)
 
 
+def _tell_more(made: Sequence[Manifest], key: str) -> None:
+    """Say what a person would look up next: seeds, and words of the prompt that did nothing."""
+    seeds = ", ".join(str(one.facts["seed"]) for one in made)
+    if seeds:
+        print(f"  seed {seeds}")
+    unknown = made[0].facts.get("not_understood") if made else None
+    if unknown:
+        print(f"  not understood: {', '.join(unknown)} (docs/tracks.md; prompts are in English)")
+    if len(made) > 1:
+        print(f"  `avp takes {key}` lists the takes and chooses one")
+
+
 def takes(
-    partition: Annotated[str, Parameter(help="Key of a track, such as `avp track` prints it.")],
+    key: Annotated[str, Parameter(help="Of a track: the name of its folder in the library.")],
     /,
     *,
     choose: Annotated[
@@ -169,15 +182,15 @@ def takes(
     from partitions.keys import is_key
 
     kept = existing(open_studio(store)).store
-    found = kept.takes(partition, "track") if is_key(partition) else {}
+    found = kept.takes(key, "track") if is_key(key) else {}
     if not found:
-        raise UsageError(f"{partition}: there is no such track in {kept.library}")
+        raise UsageError(f"{key}: there is no such track in {kept.library}")
     if choose is not None:
         if choose not in found:
             allowed = ", ".join(map(str, found))
             raise UsageError(f"--choose {choose}: there is no such take; allowed: {allowed}")
-        kept.link(partition, found[choose])
-    current = kept.current(partition, "track")
+        kept.link(key, found[choose])
+    current = kept.current(key, "track")
     rows = [
         {
             "take": number,

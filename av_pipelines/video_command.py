@@ -52,11 +52,16 @@ def video(
     from av_pipelines.launch import run_projects
     from av_pipelines.makers import SETTINGS, open_studio, products_of
     from av_pipelines.settings import parse_assignments
+    from av_pipelines.videos.platforms import load_platforms
 
     folders = [_folder(path) for path in projects]
     overrides = parse_assignments(set_ or [], SETTINGS)
     if platforms:
         named = [name.strip() for name in platforms.split(",") if name.strip()]
+        known = sorted(load_platforms().platforms)
+        if unknown := set(named) - set(known):
+            allowed = ", ".join(known)
+            raise UsageError(f"--platforms {', '.join(sorted(unknown))}: allowed: {allowed}")
         overrides["cutdowns"] = {**overrides.get("cutdowns", {}), "platforms": named}
     assets = [a for a in products_of("projects") if a != "cutdowns" or cutdowns or platforms]
     studio = writable(open_studio(store))
@@ -73,6 +78,8 @@ def _folder(path: Path) -> Path:
     folder = Path(os.path.abspath(path))  # noqa: PTH100 - keep links: the name is the identity
     if folder.name == "project.json":
         folder = folder.parent
+    if folder.is_file():
+        raise UsageError(f"{path}: a project is a folder with project.json; `avp new` makes one")
     if not (folder / "project.json").is_file():
         raise UsageError(f"{path}: there is no project.json; `avp new {path}` makes a project")
     return folder
@@ -82,13 +89,13 @@ def new(
     name: Annotated[str, Parameter(help="Folder of the project; it must not be there yet.")],
     media: Annotated[
         list[Path] | None,
-        Parameter(help="With --template: the song, talk or film that it is made of.", negative=""),
+        Parameter(help="With --template: the song, talk, film or pictures.", negative=""),
     ] = None,
     /,
     *,
     title: Annotated[str | None, Parameter(help="Of the film. Default: the name.")] = None,
     template: Annotated[
-        str | None, Parameter(help="lyric_video, audiogram or trailer: write the whole project.")
+        str | None, Parameter(help="lyric_video, audiogram, trailer or slideshow: a whole project.")
     ] = None,
     store: Store = None,
 ) -> int:
@@ -99,6 +106,8 @@ def new(
 
     folder = Path(os.path.abspath(name))  # noqa: PTH100 - as it was given
     if template:
+        if template == "slideshow":
+            return _slideshow(media or [], folder, title)
         if len(media or []) != 1:
             raise UsageError(f"--template {template}: give the one media file that it is made of")
         return _from_template(open_studio(store), template, (media or [])[0], folder, title)
@@ -114,11 +123,26 @@ def new(
     return DONE
 
 
+def _slideshow(pictures: list[Path], folder: Path, title: str | None) -> int:
+    from av_pipelines.videos.templates import make_project
+    from av_pipelines.videos.templates.materials import Material, Materials
+
+    missing = [str(path) for path in pictures if not path.is_file()]
+    if missing or not pictures:
+        raise UsageError(f"--template slideshow: give pictures; not there: {', '.join(missing)}")
+    if folder.exists():
+        raise UsageError(f"{folder} is there already; choose another name")
+    stills = tuple(Material(path=path.absolute()) for path in pictures)
+    make_project("slideshow", {}, Materials(title=title or folder.name, pictures=stills), folder)
+    print(f"{folder}: look at its project.json, then: avp video {folder.name}")
+    return DONE
+
+
 def _from_template(
     studio: Studio, template: str, media: Path, folder: Path, title: str | None
 ) -> int:
     from av_pipelines.launch import expand, run_files
-    from av_pipelines.template_projects import project_of, ready
+    from av_pipelines.template_projects import lacking, project_of, ready
     from av_pipelines.videos.templates import TEMPLATES
 
     if template not in TEMPLATES or template not in studio.recipes.names():
@@ -134,6 +158,7 @@ def _from_template(
         (result,) = run_files(writable(studio), files, recipe=template, listener=listener)
     if not ready(studio.store, result.key, template):
         print_results([result], studio.store.library)
+        say(f"no {template} was made: {lacking(studio.store, result.key, template)}", INCOMPLETE)
         return INCOMPLETE
     settings = {"title": title} if title else {}
     project_of(studio, result.key, template, settings, folder)

@@ -217,7 +217,12 @@ class Ledger:
 
         with self.unmerged():
             frames, _ = read(list(self.files()))
-        known = {row for frame in frames for row in frame.select("asset", "version").rows()}
+        known = {
+            (asset, version)
+            for frame in frames
+            for asset, version, event in frame.select("asset", "version", "event").rows()
+            if event == "made"  # a reuse does not tell what making it took
+        }
         held = {row for frame in frames for row in frame.select("partition", "asset").rows()}
         lost: list[Entry] = []
         latest: dict[tuple[str, str], tuple[datetime, str]] = {}

@@ -354,11 +354,15 @@ def sha256(path: Path) -> str:
 def write_durably(path: Path, data: bytes) -> None:
     """Write a file so that it is there whole or not at all, also after a power cut."""
     fresh = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
-    with fresh.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
+    try:
+        with fresh.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    except OSError:
+        fresh.unlink(missing_ok=True)  # what is half-written would keep a full disk full
+        raise
     _fsync(path.parent)
 
 

@@ -3,10 +3,11 @@
 Here: one tick, from the cursor to run requests. Not here: what counts as a file (``listing``),
 when it is whole and how often it is tried (``watching``), what shares a run (``batching``).
 
-A tick lists and stats, and reads sidecars of files that it claims; it never opens media. Whatever
-dies when, nothing is lost or made twice: claiming and adding keys may be repeated; Dagster stores
-the cursor before it starts the runs, and finishes starting them after a crash; and where it falls
-back to an old cursor all the same, each unfinished run carries a tag that names its files.
+A tick lists and stats, asks the kernel who writes (``writers``), and reads sidecars of files that
+it claims; it never reads media. Whatever dies when, nothing is lost or made twice: claiming and
+adding keys may be repeated; Dagster stores the cursor before it starts the runs, and finishes
+starting them after a crash; and where it falls back to an old cursor all the same, each unfinished
+run carries a tag that names its files.
 """
 
 from __future__ import annotations
@@ -15,29 +16,32 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
 from av_pipelines.dagster_assets import BATCH, QUIET
+from av_pipelines.inboxes import MAIN, Inbox
 from av_pipelines.intake.claim import register
 from av_pipelines.maker import Studio
 from av_pipelines.settings import Recipe, Settings, SettingsError, read_sidecar
-from partitions.keys import media_key
 from partitions.media import contiguous_ranges, media_partitions, range_tags
+from resources.store import Store
 from sensors.batching import cut
-from sensors.listing import Found, Listing, find, measure, recipe_of
+from sensors.listing import Found, Listing, Seen, find, measure, recipe_of
+from sensors.notes import Notes
 from sensors.telling import shown, summary, together, warnings
-from sensors.watching import SETTLE_MS, Decision, Memory, Ready
+from sensors.watching import PLACE, Decision, Memory, Ready, place_of
+from sensors.writers import Writing, writers_in
 
-NAME = "inbox"
+NAME = MAIN
 MOST_KEYS = 100
 """Most files asked for in one tick: the daemon looks each key up on its own, 6 ms apiece."""
-INTERVAL_S = 3
-"""The daemon goes round every 5 s at best; below that, a longer interval only risks a miss."""
+INTERVAL_S = 1
+"""The daemon of ``avp up`` goes round this often; Dagster's own every 5 s."""
 
 _FILES_TAG = "inbox_files"
 _LIST_S = 15.0
@@ -46,6 +50,9 @@ _SECOND_LOOK_S = 5.0
 _REPEAT_MS = 600_000
 _STILLBORN = timedelta(minutes=10)
 _MOST_SLOTS = 8
+
+_MADE: dict[tuple[Path, str], tuple[object, ...]] = {}
+"""What files that stay in their inbox looked like when they were made: the library, remembered."""
 
 _UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
@@ -76,33 +83,43 @@ def open_desk() -> Desk:
     return Desk(open_studio(), SETTINGS, assets_of, BATCH)
 
 
+def inbox_sensors(job: Any, inboxes: Sequence[Inbox]) -> list[dg.SensorDefinition]:
+    """Return the sensors that watch the inboxes: each has its own memory and troubles."""
+    return [inbox_sensor(job, inbox=inbox) for inbox in inboxes]
+
+
 def inbox_sensor(
     job: Any,
     desk: Callable[[], Desk] = open_desk,
     *,
+    inbox: Inbox | None = None,
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
+    writers: Callable[[Path], Writing] = writers_in,
 ) -> dg.SensorDefinition:
     """Return the sensor that watches the inbox.
 
     Args:
         job: the job over all media assets; a run makes the assets of a recipe.
         desk: what to work with, opened anew in every tick.
+        inbox: what it watches; none: the store's own.
         clock: seconds since 1970.
         sleep: waits for so many seconds.
+        writers: folder → what tells of a file in it whether something writes to it.
     """
 
     @dg.sensor(
-        name=NAME,
+        name=inbox.sensor if inbox else NAME,
         job=job,
         minimum_interval_seconds=INTERVAL_S,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Takes whole files from the inbox: a subfolder is a recipe.",
+        description=f"Takes whole files from {inbox.path if inbox else 'the inbox'}: "
+        + (f"recipe {inbox.recipe}." if inbox and inbox.recipe else "a subfolder is a recipe."),
     )
-    def inbox(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        return Tick(context, desk(), clock, sleep).result()
+    def watch(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        return Tick(context, desk(), clock, sleep, writers, inbox).result()
 
-    return inbox
+    return watch
 
 
 class Tick:
@@ -119,18 +136,23 @@ class Tick:
         desk: Desk,
         clock: Callable[[], float],
         sleep: Callable[[float], None],
+        writers: Callable[[Path], Writing] = writers_in,
+        inbox: Inbox | None = None,
     ) -> None:
         self._context, self._desk, self._clock, self._sleep = context, desk, clock, sleep
-        self._inbox = self.folder(desk.studio)
+        self._box = inbox or self.box(desk.studio)
+        self.name = self._box.sensor if inbox else self.name
+        self._inbox = self._box.path
+        self._writers = writers
         self._started = time.monotonic()
         self._assets: dict[str, list[str]] = {}
         self._wrong_recipes: dict[str, str] = {}
 
     # ------------------------------------------------------------------ what differs
 
-    def folder(self, studio: Studio) -> Path:
-        """Return the folder that is watched."""
-        return studio.store.inbox
+    def box(self, studio: Studio) -> Inbox:
+        """Return what is watched."""
+        return Inbox(path=studio.store.inbox)
 
     def find(self, late: Callable[[], bool]) -> Found:
         """List what is in the folder."""
@@ -151,16 +173,16 @@ class Tick:
             SettingsError: its sidecar or its recipe is wrong.
             OSError: it cannot be read or moved.
         """
-        recipe = recipe_of(file.seen.path)
+        recipe = self._recipe_of(file.seen.path)
         self._check_recipe(recipe)
         sidecar = read_sidecar(path, self._desk.settings)
-        key = media_key(PurePosixPath(file.seen.path))
+        key = self._box.key(file.seen.path)
         register(
             self._desk.studio.store,
             path,
             key,
             recipe=recipe,
-            claim="move",
+            claim=self._box.claim,
             sidecar=sidecar,
             stat=facts,
         )
@@ -196,23 +218,26 @@ class Tick:
                 f"cannot list {self._inbox}: {error.strerror}. `avp up` makes the folder; "
                 f"a network drive must be mounted"
             )
-        if found.nothing and memory.empty:
+        notes = Notes(self._box, found.notes)
+        if found.nothing and memory.empty and not notes.in_progress:
+            notes.sweep(self._clock())
             return dg.SensorResult(skip_reason="the inbox is empty", cursor=memory.dump())
         instance = self._context.instance
-        going = _going(instance, self.name, self._clock()) if found.files else set()
+        asks = found.files or notes.in_progress
+        going = _going(instance, self.name, self._clock()) if asks else set()
         recipes = self.recipes()
-        memory.forget(file.path for file in found.files)
         listing, decision = self._look(memory, found, recipes, going)
         for run_key in memory.finished(going):
             _note_end(instance, memory, run_key, self._now())
         memory.resume = listing.resume
-        taken = self._take(memory, decision)
+        taken = self._take(memory, decision, notes)
         known = instance.get_dynamic_partitions(str(self.partitions.name)) if taken else []
-        requests, new_keys = self._requests(memory, taken, known)
-        said = warnings(
-            found, listing, memory, decision, recipes, self._desk.studio.store.root / "recipes"
-        )
+        requests, new_keys = self._requests(memory, taken, known, notes)
+        self._conclude(memory, notes, going)
+        own = self._desk.studio.store.root / "recipes"
+        said = warnings(found, listing, memory, decision, recipes, own, self._recipe_of)
         said += self.remarks(decision, taken)
+        said += [notes.trouble] if notes.trouble else []
         self._log(memory, said)
         line = summary(found, memory, decision)
         if requests:
@@ -240,23 +265,60 @@ class Tick:
         self, memory: Memory, found: Found, recipes: Sequence[str], going: set[str]
     ) -> tuple[Listing, Decision]:
         """Look once; and once more in this tick when that may show a file to be whole."""
-        files = [file for file in found.files if recipe_of(file.path) in recipes]
+        files = [file for file in found.files if self._recipe_of(file.path) in recipes]
+        writing = self._writers(self._inbox)
 
         def look() -> tuple[Listing, Decision]:
             listing = measure(
                 self._inbox, files, start=memory.resume, late=lambda: self._late(_LIST_S)
             )
-            return listing, memory.look(listing, going, self._now())
+            made = {seen.path for seen in listing.files if self._made(seen)}
+            left = tuple(seen for seen in listing.files if seen.path not in made)
+            memory.forget(file.path for file in found.files if file.path not in made)
+            listing = replace(listing, files=left)
+            return listing, memory.look(listing, going, self._now(), writing)
 
         listing, decision = look()
         if decision.soon and not listing.resume and not self._late(_SECOND_LOOK_S):
-            self._sleep(SETTLE_MS / 1000 + 0.05)
+            self._sleep(decision.soon / 1000 + 0.05)
             listing, decision = look()
         return listing, decision
 
+    def _recipe_of(self, path: str) -> str:
+        return self._box.recipe or recipe_of(path)
+
+    def _made(self, seen: Seen) -> bool:
+        """Whether a file that stays where it is was made, or refused, as it is now."""
+        if self._box.claim == "move":
+            return False
+        store, key = self._desk.studio.store, self._box.key(seen.path)
+        place, state = (store.root, key), (seen.size, seen.mtime_ns, seen.sidecars)
+        if _MADE.get(place) == state:
+            return True
+        record = store.media(key)
+        if (
+            record is None
+            or (record.size, record.mtime_ns) != (seen.size, seen.mtime_ns)
+            or (not store.current(key, "source") and not store.quarantined(key))
+            or (seen.sidecars and any(mtime > _saved_ns(store, key) for _, mtime in seen.sidecars))
+        ):
+            return False
+        _MADE[place] = state
+        return True
+
+    def _conclude(self, memory: Memory, notes: Notes, going: set[str]) -> None:
+        """Write the notes on what is over; what is tried again is not over."""
+        if notes.in_progress:
+            marks = going | memory.asked_marks
+            marks |= {mark for mark, waiting in memory.waiting.items() if waiting.until is not None}
+            places = {mark[:PLACE] for mark in marks} | set(memory.settling)
+            busy = {file for file in notes.in_progress if place_of(file) in places}
+            notes.conclude(self._desk.studio.store, self._context.instance, busy)
+        notes.sweep(self._clock())
+
     # ------------------------------------------------------------------ claiming
 
-    def _take(self, memory: Memory, decision: Decision) -> dict[str, Ready]:
+    def _take(self, memory: Memory, decision: Decision, notes: Notes) -> dict[str, Ready]:
         """Register as many files as there is room for; return them by key."""
         taken: dict[str, Ready] = {}
         room = min(self.most, self.room(memory))
@@ -267,7 +329,9 @@ class Tick:
                 key = self._register(file)
             except (ValueError, OSError, RecursionError) as error:
                 # a sidecar is a stranger's file: whatever reading it raises concerns it alone
-                memory.hold(file, shown(str(error).replace("\n", "; ")), self._now())
+                why = shown(str(error).replace("\n", "; "))
+                memory.hold(file, why, self._now())
+                notes.hold(file.seen.path, why)
                 continue
             if key:
                 taken[key] = file
@@ -282,7 +346,7 @@ class Tick:
             return None
         if (facts.st_size, facts.st_mtime_ns) != (file.seen.size, file.seen.mtime_ns):
             return None
-        _check_access(path)
+        _check_access(path, self._box.claim == "move")
         return self.register(path, file, facts)
 
     def _check_recipe(self, name: str) -> None:
@@ -298,7 +362,7 @@ class Tick:
     # ------------------------------------------------------------------ asking
 
     def _requests(
-        self, memory: Memory, taken: Mapping[str, Ready], known: Sequence[str]
+        self, memory: Memory, taken: Mapping[str, Ready], known: Sequence[str], notes: Notes
     ) -> tuple[list[dg.RunRequest], list[str]]:
         """Return the run requests, and the new keys in the order in which to add them."""
         position = {key: index for index, key in enumerate(known)}
@@ -306,7 +370,7 @@ class Tick:
         for key in sorted(
             taken, key=lambda key: (position.get(key, len(known)), taken[key].seen.path)
         ):
-            groups.setdefault(recipe_of(taken[key].seen.path), []).append(key)
+            groups.setdefault(self._recipe_of(taken[key].seen.path), []).append(key)
         new = [key for keys in groups.values() for key in keys if key not in position]
         order = [*known, *new]
         position |= {key: len(known) + index for index, key in enumerate(new)}
@@ -319,6 +383,8 @@ class Tick:
                     span = range(position[first], position[last] + 1)
                     files = [taken[key] for key in mine if position[key] in span]
                     requests.append(self._request(memory, recipe, first, last, files))
+                    for file in files:
+                        notes.take(file.seen.path, recipe, str(requests[-1].run_key))
         return requests, new
 
     def _request(
@@ -349,14 +415,19 @@ class Tick:
         memory.said = (digest, self._now())
 
 
-def _check_access(path: Path) -> None:
+def _saved_ns(store: Store, key: str) -> int:
+    """When the record of a media was last written."""
+    return (store.library / key / "media.json").stat().st_mtime_ns
+
+
+def _check_access(path: Path, moved: bool) -> None:
     try:
         str(path).encode()
     except UnicodeEncodeError:
         raise SettingsError("its name is not UTF-8: rename it") from None
     if not os.access(path, os.R_OK):
         raise PermissionError("no right to read it")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
+    if moved and not os.access(path.parent, os.W_OK | os.X_OK):
         raise PermissionError(f"no right to move it out of {path.parent}")
 
 

@@ -18,8 +18,11 @@ from av_pipelines.settings import SIDECAR_SUFFIXES
 DEFAULT_RECIPE = "auto"
 """Recipe of the files that lie directly in the inbox."""
 
-RESERVED = frozenset({"prompts", "projects"})
-"""Folders at the top of the inbox that other sensors own."""
+IN_PROGRESS, DONE, FAILED = STATES = ("_IN_PROGRESS", "_DONE", "_FAILED")
+"""How notes for people, and the folders of notes, are named (``notes``)."""
+
+RESERVED = frozenset({"prompts", "projects", *STATES})
+"""Folders at the top of the inbox that are not for media."""
 
 _PARTIAL = re.compile(
     r"""(
@@ -34,6 +37,7 @@ _PARTIAL = re.compile(
 """How browsers, download managers, copy programs and editors call a file they still write; or,
 as ``beside``, the notes that they keep of one that has its final name from the start."""
 
+_NOTES = tuple(f".{state}.txt" for state in STATES)
 _NOT_MEDIA = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
 _NOT_FOLDERS = frozenset(
     {
@@ -89,6 +93,8 @@ class Found:
     """Symbolic links and special files: never followed, never opened."""
     unlisted: dict[str, str] = field(default_factory=dict)
     """Folders that could not be listed, and why."""
+    notes: list[str] = field(default_factory=list)
+    """Notes for people that lie beside files."""
 
     @property
     def nothing(self) -> bool:
@@ -176,6 +182,8 @@ def _sort_folder(folder: str, entries: list[os.DirEntry[str]], found: Found) -> 
                 below.append(prefix + name)
         elif name.endswith(SIDECAR_SUFFIXES):
             continue
+        elif name.endswith(_NOTES):
+            found.notes.append(prefix + name)
         elif entry.is_file():
             files.append(name)
         else:

@@ -13,6 +13,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from resources.manifest import ProjectRecord
 from resources.store import Store, write_durably
 from sensors.listing import is_partial
 from sensors.watching import SETTLE_MS
+from sensors.writers import writers_in
 
 NAME = "projects"
 FOLDER = "projects"
@@ -53,7 +55,7 @@ def projects_sensor(
     @dg.sensor(
         name=NAME,
         job=job,
-        minimum_interval_seconds=3,
+        minimum_interval_seconds=1,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Takes folders with a project.json from inbox/projects, and makes their films.",
     )
@@ -98,6 +100,7 @@ def _take_whole(
             continue
         try:
             files, size, latest, busy = _look(folder)
+            busy = busy or (folder.name in before and _written(folder))
         except OSError as error:
             said.append(f"{folder.name}: {error.filename}: {error.strerror}")
             continue
@@ -134,6 +137,13 @@ def _look(folder: Path) -> tuple[int, int, int, bool]:
         if files > _MOST_FILES:
             break
     return files, size, latest, busy
+
+
+def _written(folder: Path) -> bool:
+    """Whether something has a file of a folder open for writing, as far as anybody can tell."""
+    writing = writers_in(folder)
+    files = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    return any(writing(file) for file in islice(files, _MOST_FILES))
 
 
 def _free(folder: Path, name: str) -> Path:

@@ -16,6 +16,7 @@ from typing import Any
 
 import dagster as dg
 
+from av_pipelines.inboxes import Inbox
 from av_pipelines.maker import Studio
 from av_pipelines.settings import SIDECAR_SUFFIXES, SettingsError
 from av_pipelines.track_queue import MOST, full, tags_of, under_way
@@ -44,7 +45,7 @@ def prompts_sensor(
     @dg.sensor(
         name=NAME,
         job=job,
-        minimum_interval_seconds=3,
+        minimum_interval_seconds=1,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Takes prompts from inbox/prompts: *.prompt.toml, or text that is the prompt.",
     )
@@ -68,8 +69,8 @@ class _Tick(Tick):
         super().__init__(context, replace(desk, most_files=1), clock, sleep)
         self._settings: dict[str, TrackSettings] = {}
 
-    def folder(self, studio: Studio) -> Path:
-        return studio.store.inbox / FOLDER
+    def box(self, studio: Studio) -> Inbox:
+        return Inbox(path=studio.store.inbox / FOLDER, notes="off")
 
     def find(self, late: Callable[[], bool]) -> Found:
         """List the prompts; to the inbox of media their names are those of sidecars."""
@@ -90,6 +91,9 @@ class _Tick(Tick):
 
     def remarks(self, decision: Decision, taken: Mapping[str, Ready]) -> list[str]:
         waiting = len(decision.ready) - len(taken)
+        held = under_way(self._context.instance, self._desk.studio.store) + len(taken)
+        if held < MOST:  # those that wait are wrong, and were told of
+            return []
         return [f"QUEUE_FULL: {full()}; {waiting} prompts stay here until then"] if waiting else []
 
     def assets(self, recipe: str) -> Sequence[str]:

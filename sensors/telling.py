@@ -5,7 +5,7 @@ Here: words. Not here: any rule (``watching``), or where the words go (``inbox``
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,6 +34,7 @@ def warnings(
     decision: Decision,
     recipes: Collection[str],
     own_recipes: Path,
+    recipe_of: Callable[[str], str] = recipe_of,
 ) -> list[str]:
     """Say what keeps which files from being made; the same trouble is said in the same words."""
     said: list[str] = []
@@ -43,7 +44,7 @@ def warnings(
         said.append(f"cannot look at {few(f'{k} ({v})' for k, v in listing.failed.items())}")
     if found.links:
         said.append(f"left alone, because a link or no plain file: {few(found.links)}")
-    said += _strangers(found, recipes, own_recipes)
+    said += _strangers(found, recipes, own_recipes, recipe_of)
     for seen, since in decision.unstable[:_FEW]:
         cause = f"{seen.writing} lies beside it" if seen.writing else "something writes to it"
         since_utc = datetime.fromtimestamp(since / 1000, UTC)
@@ -61,7 +62,9 @@ def warnings(
     return said
 
 
-def _strangers(found: Found, recipes: Collection[str], own_recipes: Path) -> list[str]:
+def _strangers(
+    found: Found, recipes: Collection[str], own_recipes: Path, recipe_of: Callable[[str], str]
+) -> list[str]:
     counts: dict[str, int] = {}
     for file in found.files:
         folder = recipe_of(file.path)

@@ -32,7 +32,7 @@ def templates_sensor(studio: Callable[[], Studio] = open_studio) -> dg.SensorDef
 
     @dg.sensor(
         name=NAME,
-        minimum_interval_seconds=5,
+        minimum_interval_seconds=10,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Writes the project of media that were dropped for a template.",
         asset_selection=dg.AssetSelection.assets("timeline"),

@@ -20,9 +20,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
 from sensors.listing import Listing, Seen
+from sensors.writers import Writing
 
 SETTLE_MS = 2_000
 """Two looks this far apart must show the same size and time."""
+QUIET_MS = 1_000
+"""A file that nobody has open for writing is whole this long after its last change: whoever wrote
+it may open it once more."""
 EMPTY_MS = 30_000
 """An empty file is often about to be filled; after this it is taken as it is (and refused)."""
 UNSTABLE_MS = 3_600_000
@@ -35,8 +39,9 @@ MOST_WATCHED = 500
 MOST_ASKED = 1_000
 """Files that may be with runs at a time: keeps cursor and run queue short, and slots busy."""
 
-_VERSION = 1
-_PLACE = 8
+_VERSION = 2
+PLACE = 8
+"""Letters of a mark that stand for the path."""
 _WHY = 300
 
 
@@ -64,6 +69,10 @@ class Settling(NamedTuple):
     """When a look first showed it as it is now, in ms."""
     seen: int
     """When it was first seen at all, in ms."""
+    closed: bool = False
+    """Whether nobody had it open for writing when it was last looked at."""
+    again: bool = False
+    """Whether something wrote to it after it had been closed: that may happen once more."""
 
 
 class Asked(NamedTuple):
@@ -100,8 +109,8 @@ class Decision:
 
     ready: list[Ready]
     """Whole files, in the order in which they should be asked for."""
-    soon: bool
-    """Whether one more look, ``SETTLE_MS`` from now, may find some file whole."""
+    soon: int | None
+    """After how many ms one more look may find some file whole; None: not within ``SETTLE_MS``."""
     behind: int
     """How many files are not even watched yet, because others come first."""
     unstable: list[tuple[Seen, int]]
@@ -145,7 +154,7 @@ class Memory:
             return
         places = {place_of(path) for path in paths}
         self.settling = {p: s for p, s in self.settling.items() if p in places}
-        self._keep(lambda mark: mark[:_PLACE] in places)
+        self._keep(lambda mark: mark[:PLACE] in places)
 
     def _keep(self, holds: Callable[[str], bool]) -> None:
         """Keep only the asked and the waiting whose mark it holds for."""
@@ -158,16 +167,23 @@ class Memory:
                 kept[run_key] = Asked(attempts, marks)
         self.asked = kept
 
-    def look(self, listing: Listing, going: Collection[str], now: int) -> Decision:
+    def look(
+        self,
+        listing: Listing,
+        going: Collection[str],
+        now: int,
+        writing: Writing = lambda path: None,
+    ) -> Decision:
         """Take note of a look, and decide which files may be taken.
 
         Args:
             listing: what was seen; files that were not looked at stay as they were.
             going: marks of the files that some unfinished run was asked to make.
             now: time in ms.
+            writing: tells of a path whether something has it open for writing.
         """
-        there = {mark[:_PLACE]: (mark, seen) for seen in listing.files for mark in (mark_of(seen),)}
-        self._keep(lambda mark: there.get(mark[:_PLACE], (mark,))[0] == mark)
+        there = {mark[:PLACE]: (mark, seen) for seen in listing.files for mark in (mark_of(seen),)}
+        self._keep(lambda mark: there.get(mark[:PLACE], (mark,))[0] == mark)
         busy = self.asked_marks.union(going, self.waiting)
         fresh = sorted(
             ((mark, seen) for mark, seen in there.values() if mark not in busy),
@@ -177,16 +193,18 @@ class Memory:
         settling = {p: s for p, s in self.settling.items() if p not in there}
         ready: list[Ready] = []
         unstable: list[tuple[Seen, int]] = []
-        soon = False
+        soon: int | None = None
         for mark, seen in watched:
-            state = _settle(self.settling.get(mark[:_PLACE]), mark, now)
-            settling[mark[:_PLACE]] = state
-            if _whole(seen, now - state.since):
+            busy_now = writing(seen.path)
+            state = _settle(self.settling.get(mark[:PLACE]), mark, now, busy_now)
+            settling[mark[:PLACE]] = state
+            wait = None if seen.writing or busy_now else _wait(seen, state, now)
+            if wait is not None and wait <= 0:
                 ready.append(Ready(seen, mark, 1))
             elif now - state.seen >= UNSTABLE_MS:
                 unstable.append((seen, state.seen))
-            else:
-                soon = soon or _whole(seen, now + SETTLE_MS - state.since)
+            elif wait is not None and wait <= SETTLE_MS:
+                soon = wait if soon is None else min(soon, wait)
         self.settling = settling
         ready += self._due(there, now)
         return Decision(ready, soon, len(fresh) - len(watched), unstable)
@@ -195,10 +213,10 @@ class Memory:
         """The waiting files whose time has come; a clock that was set back delays none."""
         due: list[Ready] = []
         for mark, waiting in self.waiting.items():
-            if mark[:_PLACE] not in there or waiting.until is None:
+            if mark[:PLACE] not in there or waiting.until is None:
                 continue
             if not now < waiting.until <= now + max(*RETRY_MS, HOLD_MS):
-                seen = there[mark[:_PLACE]][1]
+                seen = there[mark[:PLACE]][1]
                 due.append(Ready(seen, mark, waiting.attempts + 1))
         return due
 
@@ -227,7 +245,7 @@ class Memory:
         self.waiting[file.mark] = Waiting(file.attempt - 1, now + HOLD_MS, why[:_WHY])
 
     def _drop(self, file: Ready) -> None:
-        self.settling.pop(file.mark[:_PLACE], None)
+        self.settling.pop(file.mark[:PLACE], None)
         self.waiting.pop(file.mark, None)
 
     def ended(self, run_key: str, how: str, now: int, *, final: bool = False) -> None:
@@ -259,7 +277,10 @@ class Memory:
                 raise ValueError(f"version {data['v']}")
             return cls(
                 data["born"],
-                {p: Settling(p + s[0], s[1], s[-1]) for p, s in data["settling"].items()},
+                {
+                    place: Settling(place + mark, since, since - before, bool(flags & 1), flags > 1)
+                    for place, (mark, since, before, flags) in data["settling"].items()
+                },
                 {k: Asked(tuple(a), tuple(m.split())) for k, (a, m) in data["asked"].items()},
                 {mark: Waiting(*waiting) for mark, waiting in data["waiting"].items()},
                 data["resume"],
@@ -274,7 +295,7 @@ class Memory:
             "v": _VERSION,
             "born": self.born,
             "settling": {
-                place: [s.mark[_PLACE:], s.since, *([s.seen] if s.seen != s.since else [])]
+                place: [s.mark[PLACE:], s.since, s.since - s.seen, s.closed + 2 * s.again]
                 for place, s in self.settling.items()
             },
             "asked": {key: [a.attempts, " ".join(a.marks)] for key, a in self.asked.items()},
@@ -285,15 +306,23 @@ class Memory:
         return json.dumps(data, separators=(",", ":"))
 
 
-def _settle(before: Settling | None, mark: str, now: int) -> Settling:
+def _settle(before: Settling | None, mark: str, now: int, writing: bool | None) -> Settling:
     """What is known of a settling file after a look; a clock that was set back starts anew."""
+    closed = writing is False
     if before is None:
-        return Settling(mark, now, now)
+        return Settling(mark, now, now, closed)
     seen = min(before.seen, now)
+    again = before.again or (before.closed and (before.mark != mark or writing is True))
     if before.mark != mark or before.since > now:
-        return Settling(mark, now, seen)
-    return Settling(mark, before.since, seen)
+        return Settling(mark, now, seen, closed, again)
+    return Settling(mark, before.since, seen, closed, again)
 
 
-def _whole(seen: Seen, unchanged_ms: int) -> bool:
-    return not seen.writing and unchanged_ms >= (EMPTY_MS if seen.size == 0 else SETTLE_MS)
+def _wait(seen: Seen, state: Settling, now: int) -> int:
+    """How many ms are left until a file that stays as it is counts as whole."""
+    if seen.size == 0:
+        return EMPTY_MS - (now - state.since)
+    changed = max(seen.ctime_ns, *(mtime_ns for _, mtime_ns in seen.sidecars), 0) // 1_000_000
+    if state.closed and not state.again and changed <= now:
+        return QUIET_MS - (now - changed)
+    return SETTLE_MS - (now - state.since)

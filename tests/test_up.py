@@ -263,7 +263,8 @@ def test_a_broken_file_is_put_aside_and_the_one_dropped_with_it_is_made(up: Up) 
     wait_for(lambda: up.made(SONG, "master") and up.runs("FAILURE"))
     reason = json.loads((up.store / "quarantine" / BROKEN / "reason.json").read_text())
     assert "broken.mp3" in reason["reason"]
-    assert not list((up.store / "inbox" / "music").iterdir())
+    left = [path.name for path in (up.store / "inbox" / "music").iterdir()]
+    assert all("._" in name for name in left), left  # notes of what became of them
     assert up.states("source")["failedPartitions"] == [BROKEN]
     assert SONG in up.states("master")["materializedPartitions"]
 

@@ -34,14 +34,13 @@ def _make(job: Job) -> dict[str, Made | Skip]:
     if "picture" in job.out:
         taps += picture_taps(job.out["picture"], keyframes_only=film.keyframes_only)
     try:
-        report = read_media(media, taps, limits, sound, job.progress)
+        report = read_media(media, taps, limits, sound, job.progress, job.meter.add_child)
     except refusal.Refused as refused:
         raise Refused(
             f"{Path(job.media.origin).name} {refused.reason}",
             lambda path: reproduce_command(path, limits, sound),
             refused.detail,
         ) from refused
-    job.meter.add_child(report.cpu_s, report.peak_rss_bytes)
     made: dict[str, Made | Skip] = {}
     if "source" in job.out:
         facts = {"file": media.name, **report.facts.get("source", {})}

@@ -68,6 +68,7 @@ def read_media(
     source: SourceSettings | None = None,
     audio: AudioSettings | None = None,
     progress: Callable[[float], None] = lambda share: None,
+    spent: Callable[[float, int], None] = lambda cpu_s, peak_rss_bytes: None,
 ) -> PassReport:
     """Read a file from outside once, in a limited child process, and let the taps take from it.
 
@@ -77,6 +78,7 @@ def read_media(
         source: the limits.
         audio: which sound is wanted.
         progress: called with the share read, 0 to 1, about four times a second.
+        spent: called once with what the child took, CPU seconds and bytes, also when it fails.
 
     Raises:
         Refused: the file is unreadable, untrue about its length, beyond a limit, or fatal.
@@ -100,6 +102,7 @@ def read_media(
             }
             answer = child.ask(request, progress)
             ended = child.end()
+        spent(ended.cpu_s, ended.peak_rss_bytes)
         if "facts" not in answer:
             _raise(answer, ended, errors, source)
         folders.deliver()

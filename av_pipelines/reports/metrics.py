@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
+_NOTES = ("._IN_PROGRESS.txt", "._DONE.txt", "._FAILED.txt")
+"""What the inbox sensor writes beside dropped files."""
 _MEMORY = Path("/proc/meminfo")
 _SUMS = """
 select asset, sum(wall_s) as wall_s, sum(cpu_s) as cpu_s, sum(gpu_s) as gpu_s, sum(usd) as usd,
@@ -100,7 +102,9 @@ def _of_machine(store: Store) -> Iterator[Metric]:
     yield _family("gauge", "avp_disk_free_bytes", "Left on the store's disk", (), [((), disk.free)])
     yield _family("gauge", "avp_disk_bytes", "Size of the store's disk", (), [((), disk.total)])
     waiting = sum(
-        not name.startswith(".") for _, _, names in os.walk(store.inbox) for name in names
+        not (name.startswith(".") or name.endswith(_NOTES))
+        for _, _, names in os.walk(store.inbox)
+        for name in names
     )
     yield _family("gauge", "avp_inbox_files", "Files in the inbox", (), [((), waiting)])
     if _MEMORY.exists():

@@ -293,6 +293,8 @@ def _command(store: Store, failure: dict[str, Any]) -> str | None:
     if not origin:
         return None
     path = Path(origin)
+    if path.is_dir():  # a project
+        return shlex.join(["avp", "video", str(path), "--store", str(store.root)])
     if not path.exists() and is_key(key):  # it was moved into the store
         path = _bytes_of(store.current(key, "source")) or path
     words = ["avp", "run", str(path), "--assets", ",".join(failure["assets"])]

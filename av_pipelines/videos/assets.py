@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from av_pipelines.maker import Job, Made, Maker, Product
+from av_pipelines.maker import Check, Checked, Job, Made, Maker, Product
 from av_pipelines.videos.settings import CutdownsSettings, TimelineSettings, VideoSettings
 from resources.manifest import InputRef, ProjectRecord
 from resources.store import Artifact, Store, sha256
@@ -162,6 +162,16 @@ def _make_cutdowns(job: Job) -> dict[str, Made]:
     return {"cutdowns": Made(films.facts, films.degraded, films.pictures, films.tables)}
 
 
+def _unlike_timeline(checked: Checked) -> str | None:
+    meant = checked.inputs.get("timeline", {})
+    said = [
+        f"{name} {checked.facts[name]} instead of {meant[name]}"
+        for name in ("frames", "fps", "shots", "width", "height")
+        if meant.get(name, checked.facts[name]) != checked.facts[name]
+    ]
+    return "it has " + ", ".join(said) if said else None
+
+
 def _pictures(store: Store, files: Sequence[Path]) -> dict[Path, Path]:
     """Find what one decode has left of the files that are sources of the store."""
     found: dict[Path, Path] = {}
@@ -182,9 +192,17 @@ VIDEO = Maker(
             description="The film, rendered and checked.",
             group="assembled",
             settings=VideoSettings,
-            code_version="1",
+            code_version="2",
             inputs=("timeline",),
             kinds=frozenset({"ffmpeg"}),
+            checks=(
+                Check(
+                    "as_timeline",
+                    "As many frames and shots as its timeline, at its rate and size.",
+                    _unlike_timeline,
+                    blocking=True,
+                ),
+            ),
         ),
     ),
     make=_make_video,
@@ -200,7 +218,7 @@ CUTDOWNS = Maker(
             description="The film in the shapes and lengths that platforms ask for.",
             group="assembled",
             settings=CutdownsSettings,
-            code_version="1",
+            code_version="2",
             inputs=("timeline",),
             kinds=frozenset({"ffmpeg"}),
         ),

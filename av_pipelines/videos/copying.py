@@ -103,7 +103,9 @@ def _plain_spans(
     frames = delivery.frames(cut)
     overlays = cut.overlays if delivery.overlays is None else delivery.overlays
     captions = delivery.captions or cut.captions
-    drawn = [(e.start, e.end) for e in words.events(overlays, captions, cut.rate, 720, cut.frames)]
+    size = delivery.width, delivery.height
+    written = words.events(overlays, captions, cut.rate, size, cut.frames)
+    drawn = [(e.start, e.end) for e in written]
     drawn += [(o.start, o.start + o.frames) for o in overlays if o.kind == "image"]
     found = []
     starts = cut.starts()

@@ -100,13 +100,17 @@ def make_cutdowns(
                 threads=settings.threads,
                 progress=lambda share, done=number: progress((done + share) / len(batches)),
             )
-    facts = _facts(max(made, key=lambda film: film.duration_s)) | {
+    longest = max(made, key=lambda film: film.duration_s)
+    facts = _facts(longest) | {
+        "shots": len(longest.shots),
         "files": len(made),
         "bytes": sum(film.bytes for film in made),
         "platforms_as_of": str(load_platforms().as_of),
     }
     degraded = "; ".join(dict.fromkeys(film.degraded for film in made if film.degraded)) or None
-    return Films(facts, degraded, _tables(made), {})
+    drawn = {film.path.stem: draw(film, out, f"{film.path.stem}.") for film in made}
+    boards = {f"storyboard, {name}": files[0] for name, files in drawn.items()}
+    return Films(facts, degraded, _tables(made, shots=table(longest)[:_SHOWN]), boards)
 
 
 def _facts(film: Rendered) -> dict[str, Any]:

@@ -28,7 +28,8 @@ def fit_chain(
     first: int,
     frames: int,
     colours: str,
-) -> tuple[str, bool]:
+    pixels: str,
+) -> tuple[str, str]:
     """Give the filters that bring a picture to the frame's size.
 
     Args:
@@ -40,9 +41,11 @@ def fit_chain(
         first: frames of the shot that come before what is drawn here.
         frames: of the whole shot.
         colours: options of ``scale`` that say what the source's colours are and shall be.
+        pixels: format that is moved.
 
     Returns:
-        The chain (it may hold ``;`` and labels), and whether it moves with the frame number.
+        The chain (it may hold ``;`` and labels) in two parts: the second moves with the frame
+        number, and is empty if nothing does.
     """
     (w, h), (width, height) = source, size
     if fit == "ken_burns" or (fit == "crop" and len({f.zoom for f in framing}) > 1):
@@ -50,18 +53,19 @@ def fit_chain(
             (-first, 0.5, 0.5, _KEN_BURNS[0]),
             (frames - first, 0.5, 0.5, _KEN_BURNS[1]),
         ]
-        return _moving(points, source, size, colours), True
+        return _moving(points, source, size, f"{colours},format={pixels}")
     scale = f"scale={width}:{height}:{_FLAGS}:{colours}"
     if fit == "crop":
         cut = _crop(_points(framing, rate, first), source, size)
-        return (f"{cut},{scale}" if cut else scale), len(framing) > 1
+        chain = f"{cut},{scale}" if cut else scale
+        return ("", chain) if len(framing) > 1 else (chain, "")
     inner = _inside(source, size)
     if inner == size or w * height == h * width:
-        return scale, False
+        return scale, ""
     x, y = _even_down((width - inner[0]) / 2), _even_down((height - inner[1]) / 2)
     within = f"scale={inner[0]}:{inner[1]}:{_FLAGS}:{colours}"
     if fit == "pad":
-        return f"{within},pad={width}:{height}:{x}:{y}:color=black", False
+        return f"{within},pad={width}:{height}:{x}:{y}:color=black", ""
     small = max(2, _even(width / _BLURRED)), max(2, _even(height / _BLURRED))
     behind = _crop([], source, size)
     behind = f"{behind}," if behind else ""
@@ -73,7 +77,7 @@ def fit_chain(
         f"scale={width}:{height}:flags=bilinear[behind{label}@];"
         f"[near{label}@]{within}[inner{label}@];"
         f"[behind{label}@][inner{label}@]overlay={x}:{y}:format=auto",
-        False,
+        "",
     )
 
 
@@ -127,32 +131,43 @@ def _moving(
     source: tuple[int, int],
     size: tuple[int, int],
     colours: str,
-) -> str:
-    """Move and zoom with parts of a pixel: whole ones would jump in slow movements."""
+) -> tuple[str, str]:
+    """Move and zoom with parts of a pixel: whole ones would jump in slow movements.
+
+    First only what is seen at any time is cut out and made small (of a still, once); then that is
+    moved, a little larger than the frame, which keeps it sharp between pixels.
+    """
     most = max(zoom for *_, zoom in points)
-    wide, high = _cover(source, size)
+    cover = _cover(source, size)
     # As large as the closest look needs, but never larger than the source is.
-    scale = min(most, max(1.0, source[0] * wide / size[0]))
-    over = _even(size[0] * scale), _even(size[1] * scale)
-
-    def corner(axis: int, far: bool) -> str:
-        share = (wide, high)[axis]
-        values = []
-        for point in points:
-            part = share / point[3]
-            start = _left(point[1 + axis], part)
-            values.append((point[0], start + (part if far else 0.0)))
-        return _path(values, "on")
-
-    x0, x1, y0, y1 = corner(0, False), corner(0, True), corner(1, False), corner(1, True)
-    whole = _even(over[0] / wide), _even(over[1] / high)
-    w, h = whole
+    scale = min(most, max(1.0, source[0] * cover[0] / size[0]))
+    crop, inner, corners = [], [], []
+    for axis in (0, 1):
+        parts = [cover[axis] / point[3] for point in points]
+        starts = [_left(point[1 + axis], p) for point, p in zip(points, parts, strict=True)]
+        ends = [start + part for start, part in zip(starts, parts, strict=True)]
+        low, high = min(starts), max(ends)
+        crop.append((high - low, low))
+        inner.append(_even(size[axis] * scale / cover[axis] * (high - low)))
+        corners.append(
+            [
+                _path(
+                    [(p[0], (v - low) / (high - low)) for p, v in zip(points, edge, strict=True)],
+                    "on",
+                )
+                for edge in (starts, ends)
+            ]
+        )
+    (wide, x), (tall, y) = crop
+    w, h = inner
+    (x0, x1), (y0, y1) = corners
     return (
-        f"scale={w}:{h}:{_FLAGS}:{colours},"
+        f"crop=w=iw*{wide:.8f}:h=ih*{tall:.8f}:x=iw*{x:.8f}:y=ih*{y:.8f},"
+        f"scale={w}:{h}:{_FLAGS}:{colours}",
         f"perspective=x0='{w}*({x0})':y0='{h}*({y0})':x1='{w}*({x1})':y1='{h}*({y0})':"
         f"x2='{w}*({x0})':y2='{h}*({y1})':x3='{w}*({x1})':y3='{h}*({y1})':"
-        f"interpolation=cubic:sense=source:eval=frame,"
-        f"scale={size[0]}:{size[1]}:{_FLAGS}"
+        f"interpolation=linear:sense=source:eval=frame,"
+        f"scale={size[0]}:{size[1]}:{_FLAGS}",
     )
 
 

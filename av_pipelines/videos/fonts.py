@@ -39,7 +39,7 @@ def find_fonts(cut: Cut, deliveries: Sequence[Delivery], out: Path) -> list[Font
     for delivery in deliveries:
         overlays = cut.overlays if delivery.overlays is None else delivery.overlays
         events = words.events(
-            overlays, delivery.captions or cut.captions, cut.rate, 720, cut.frames
+            overlays, delivery.captions or cut.captions, cut.rate, (1280, 720), cut.frames
         )
         text = _sample(events)
         if text is None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
-from av_pipelines.videos import ass, words
+from av_pipelines.videos import ass, pasting, words
 from av_pipelines.videos.cut import Cut, Overlay, Shot
 from av_pipelines.videos.delivery import Delivery
 from av_pipelines.videos.fitting import fit_chain, labelled
@@ -156,13 +156,13 @@ def _shot(
     ins = [made.label() for _ in deliveries]
     made.chains.append("".join(chain) + head + "".join(f"[{label}]" for label in ins))
     for delivery, given, out in zip(deliveries, ins, outs, strict=True):
-        fitted, moves = _fitted(shot, number, source, delivery, cut.rate, low)
+        fitted, moving = _fitted(shot, number, source, delivery, cut.rate, low)
         fitted = labelled(fitted, made.labels * 100 + number)
         end = f"tpad=stop=-1:stop_mode=clone,trim=end_frame={high - low}"
         still = f"fps={cut.rate}:start_time=0,settb=1/{cut.rate}" if source.still else ""
         frames = ",".join(filter(None, [still, end]))
-        # A still is fitted once and then repeated, unless it moves.
-        order = [frames, fitted] if moves and source.still else [fitted, frames]
+        # A still is fitted once and then repeated; only what moves is made for each frame.
+        order = [fitted, frames, moving]
         last = f"format={pixel_format(delivery)},setsar=1"
         made.chains.append(f"[{given}]{','.join(filter(None, [*order, last]))}[{out}]")
     return outs
@@ -197,7 +197,7 @@ def tolerance(source: Source, rate: Fraction) -> Fraction:
 
 def _fitted(
     shot: Shot, number: int, source: Source, delivery: Delivery, rate: Fraction, low: int
-) -> tuple[str, bool]:
+) -> tuple[str, str]:
     size = delivery.width, delivery.height
     framing, fit = shot.framing, delivery.fit or shot.fit
     if delivery.framing is not None and number in delivery.framing:
@@ -206,7 +206,7 @@ def _fitted(
     plain = source.matrix == "bt709" and not source.full_range and not source.hdr
     same = (source.width, source.height) == size and source.upright and not framing
     if same and plain and source.pix_fmt == fitting and fit != "ken_burns":
-        return "", False
+        return "", ""
     matrix = "bt709" if source.hdr else source.matrix
     reach = "pc" if source.full_range and not source.hdr else "tv"
     colours = f"in_range={reach}:out_color_matrix=bt709:out_range=tv"
@@ -221,6 +221,7 @@ def _fitted(
         low,
         shot.frames,
         colours,
+        fitting,
     )
 
 
@@ -342,7 +343,7 @@ def _finished(
         if overlay.kind == "image":
             label = _pasted(made, cut, delivery, sources, overlay, label, first, last)
     captions = delivery.captions or cut.captions
-    written = words.events(overlays, captions, cut.rate, delivery.height, frames)
+    written = words.events(overlays, captions, cut.rate, (delivery.width, delivery.height), frames)
     script = ass.script(written, delivery.width, delivery.height, first, last)
     steps = []
     if script:
@@ -390,32 +391,12 @@ def _pasted(
     if begin >= end or overlay.path is None:
         return label
     source = sources[overlay.path, True]
-    high = source.height if overlay.size is None else overlay.size * delivery.height
-    scale = min(high / source.height, delivery.width / source.width)
-    wide, high = max(1, round(source.width * scale)), max(1, round(source.height * scale))
-    away = round(overlay.margin * delivery.height)
-    x = {"left": away, "right": delivery.width - wide - away}
-    y = {"top": away, "bottom": delivery.height - high - away}
-    sides = overlay.anchor.split("-")
-    left = next((x[s] for s in sides if s in x), (delivery.width - wide) // 2)
-    top = next((y[s] for s in sides if s in y), (delivery.height - high) // 2)
-    steps = [f"scale={wide}:{high}:flags=lanczos", "format=rgba"]
-    if overlay.opacity < 1:
-        steps.append(f"colorchannelmixer=aa={max(overlay.opacity, 0.0):.4f}")
-    steps.append("scale=out_color_matrix=bt709:out_range=tv,format=yuva420p")
-    if overlay.fade_frames > 0:
-        n = min(overlay.fade_frames, overlay.frames // 2)
-        at = overlay.start - first
-        steps += [
-            f"fps={cut.rate}:start_time=0,{_counted(cut.rate)}",
-            f"tpad=stop=-1:stop_mode=clone,trim=end_frame={end - first}",
-            f"fade=in:start_frame={max(at, 0)}:nb_frames={n}:alpha=1" if at >= 0 else "null",
-            f"fade=out:start_frame={at + overlay.frames - n}:nb_frames={n}:alpha=1",
-        ]
+    left, top, *size = pasting.place(overlay, source, cut, delivery)
+    drawn = pasting.chain(overlay, (size[0], size[1]), cut.rate, first, end)
     assert source.still
     pasted = made.label()
     given = made.add(Input(own=source.still))
-    made.chains.append(f"[{given}:v]{','.join(steps)}[{pasted}]")
+    made.chains.append(f"[{given}:v]{drawn}[{pasted}]")
     out = made.label()
     shown = f"between(n,{begin - first},{end - first - 1})"
     made.chains.append(

@@ -148,10 +148,14 @@ class _Work:
             )
             mixed, used = sound.result(), fonts.result()
         self.progress(0.93)
-        return [
-            self._finish(k, stretches, mixed[k], sources, used[k])
-            for k in range(len(self.deliveries))
-        ]
+
+        def finish(k: int) -> dict[str, Any]:
+            return self._finish(k, stretches, mixed[k], sources, used[k])
+
+        with ThreadPoolExecutor(self.threads) as pool:
+            films = list(pool.map(finish, range(len(self.deliveries))))
+        plain_files(self.work)
+        return films
 
     def _sources(self) -> dict[tuple[Path, bool], Source]:
         cut = self.cut
@@ -230,7 +234,6 @@ class _Work:
         captions = delivery.captions or cut.captions
         if captions and captions.mode == "stream" and captions.cues:
             add_stream(captions, delivery, frames / cut.rate, self.work)
-        plain_files(self.work)
         copies = [s.copied for s in stretches if s.copied]
         encoded = any(not s.copied for s in stretches)
         notes = [*self.notes, *filter(None, [self.encoders[number].note])]

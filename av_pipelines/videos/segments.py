@@ -10,7 +10,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from av_pipelines.videos import words
@@ -99,7 +99,9 @@ def _closed(cut: Cut, deliveries: Sequence[Delivery]) -> set[int]:
             closed |= set(range(start, start + shot.transition.frames + 1))
     for delivery in deliveries:
         overlays = cut.overlays if delivery.overlays is None else delivery.overlays
-        closed |= words.borders(words.events(overlays, None, cut.rate, 720, cut.frames))
+        closed |= words.borders(
+            words.events(overlays, None, cut.rate, (delivery.width, delivery.height), cut.frames)
+        )
         for one in overlays:
             if one.kind == "image" and one.fade_frames:
                 closed |= set(range(one.start + 1, one.start + one.frames))
@@ -152,6 +154,7 @@ def encode(
     if threads <= 2 and len(todo) > 2:
         jobs = min(len(todo), threads)  # many short ones: starting up is not parallel
     each = 0 if jobs == 1 else max(1, threads // jobs)
+    alone = threads <= 2  # threads of a decoder would only cost
     total = sum(s.last - s.first for s in todo) / float(cut.rate)
     done: dict[str, float] = {}
     lock = threading.Lock()
@@ -162,7 +165,7 @@ def encode(
                 done[stretch.name] = min(seconds, (stretch.last - stretch.first) / float(cut.rate))
                 progress(min(1.0, sum(done.values()) / max(total, 1e-9)))
 
-        _encode(cut, deliveries, encoders, sources, stretch, out, each, come)
+        _encode(cut, deliveries, encoders, sources, stretch, out, each, alone, come)
 
     with ThreadPoolExecutor(jobs) as pool:
         running = [pool.submit(one, stretch) for stretch in todo]
@@ -183,6 +186,7 @@ def _encode(
     stretch: Stretch,
     out: Path,
     threads: int,
+    alone: bool,
     progress: Callable[[float], None],
 ) -> None:
     wanted = stretch.wanted(cut, deliveries)
@@ -208,4 +212,6 @@ def _encode(
         arguments += video_options(encoders[k], delivery, quality, float(cut.rate), threads)
         arguments += ["-fflags", "+bitexact", "-flags:v", "+bitexact", stretch.file(k, delivery)]
     device = next((e.device for e in encoders if e.device != "cpu"), "cpu")
-    run_ffmpeg(made.inputs, arguments, out, limits=hardware_limits(device), progress=progress)
+    decoding = ("-threads", "1") if alone else ()
+    inputs = [replace(one, options=(*one.options, *decoding)) for one in made.inputs]
+    run_ffmpeg(inputs, arguments, out, limits=hardware_limits(device), progress=progress)

@@ -23,12 +23,13 @@ _PREVIEW_BYTES = 48_000  # fits into the UI's metadata
 _DARK = 24
 
 
-def draw(film: Rendered, out: Path) -> list[str]:
+def draw(film: Rendered, out: Path, prefix: str = "") -> list[str]:
     """Draw ``storyboard.jpg`` and ``poster.jpg`` of a film.
 
     Args:
         film: what was rendered.
         out: the folder they are put in.
+        prefix: of their names.
 
     Returns:
         Their names.
@@ -45,6 +46,7 @@ def draw(film: Rendered, out: Path) -> list[str]:
     ]
     with film.path.open("rb") as file:
         request = {"fd": file.fileno(), "rate": str(film.fps), "cells": cells}
+        request["prefix"] = prefix
         run_task(
             "av_pipelines.videos.storyboard:draw_confined",
             request,
@@ -52,7 +54,7 @@ def draw(film: Rendered, out: Path) -> list[str]:
             out=out,
         )
     plain_files(out)
-    return [STORYBOARD, POSTER]
+    return [prefix + STORYBOARD, prefix + POSTER]
 
 
 def table(film: Rendered) -> list[dict[str, str | int | float]]:
@@ -91,6 +93,7 @@ def draw_confined(
     from av_pipelines.videos.sources import open_media
 
     rate, cells = Fraction(request["rate"]), request["cells"]
+    storyboard = request["prefix"] + STORYBOARD
     with open_media(request["fd"]) as film:
         images = _images(film, [cell["frame"] for cell in cells], rate)
     width, height = images[0].size
@@ -110,8 +113,8 @@ def draw_confined(
                 (x, y + box[1] + 2 + 14 * line), _cut(drawing, text, font, box[0]), ink, font
             )
     for quality in (85, 70, 55, 40):
-        sheet.save(out / STORYBOARD, "JPEG", quality=quality, optimize=True)
-        if (out / STORYBOARD).stat().st_size <= _PREVIEW_BYTES:
+        sheet.save(out / storyboard, "JPEG", quality=quality, optimize=True)
+        if (out / storyboard).stat().st_size <= _PREVIEW_BYTES:
             break
     bright = [
         image for image in images if image.convert("L").resize((32, 18)).getextrema()[1] > _DARK
@@ -119,7 +122,7 @@ def draw_confined(
     poster = (bright or images)[0]
     if poster.width > _POSTER_WIDTH:
         poster = poster.resize((_POSTER_WIDTH, round(_POSTER_WIDTH * height / width)))
-    poster.save(out / POSTER, "JPEG", quality=88, optimize=True)
+    poster.save(out / (request["prefix"] + POSTER), "JPEG", quality=88, optimize=True)
     return {}
 
 

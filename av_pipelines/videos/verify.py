@@ -16,17 +16,18 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
+from typing import TYPE_CHECKING, Any
 
 from av_pipelines.media.confined import run_task
 from av_pipelines.videos.cut import Cut
 from av_pipelines.videos.delivery import Delivery
 from av_pipelines.videos.fitting import shown
 from av_pipelines.videos.graph import tolerance
+from av_pipelines.videos.pasting import veils
 from av_pipelines.videos.sources import Source, open_media, opened
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _LIKE = 0.6  # a similarity below this is another picture
 _LIKE_GRADED = 0.4  # where a look has changed its tones
@@ -141,6 +142,7 @@ def _looks(
                     "ours": ours,
                     "graded": bool(shot.look or delivery.look or source.hdr),
                     "dark": frame in dark,
+                    "veils": veils(cut, sources, delivery, frame),
                 }
             )
     return found
@@ -170,7 +172,7 @@ def compare(
             if frame is None:
                 wrong.append(f"shot {look['shot']!r}: frame {look['frame']} is missing")
             else:
-                wrong += _look_at(look, frame)
+                wrong += _look_at(look, frame, out)
     return {"wrong": wrong}
 
 
@@ -214,10 +216,17 @@ def _frames(
                 break
 
 
-def _look_at(look: Mapping[str, Any], ours: np.ndarray) -> Iterator[str]:
+def _look_at(look: Mapping[str, Any], ours: np.ndarray, out: Path) -> Iterator[str]:
+    import numpy as np
+
     near = _near(look["fd"], look["stream"], Fraction(look["time"]))
     mine = _part(ours, look["ours"])
     before, due, after = (None if one is None else _part(one, look["theirs"]) for one in near)
+    for veil in look["veils"]:
+        light, clear = (_part(one, look["ours"]) for one in _veil(veil, out))
+        before, due, after = (
+            None if one is None else one * clear + light for one in (before, due, after)
+        )
     where = f"shot {look['shot']!r}, frame {look['frame']} of the film"
     if due is None:
         yield f"{where}: {look['file']} has no picture at {float(Fraction(look['time'])):.3f} s"
@@ -273,6 +282,8 @@ def _near(fd: int, number: int, time: Fraction) -> list[np.ndarray | None]:
 
 def _grey(frame: Any) -> np.ndarray:
     """Give a frame upright, small, as luma, (height, width)."""
+    import numpy as np
+
     grey = frame.reformat(
         width=_LOOKED_AT[0], height=_LOOKED_AT[1], format="gray", interpolation="AREA"
     ).to_ndarray()
@@ -280,8 +291,28 @@ def _grey(frame: Any) -> np.ndarray:
     return np.rot90(grey, turns).astype(np.float32)
 
 
+def _veil(veil: Mapping[str, Any], out: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Give what a picture over the film adds to its luma, and the share it lets through."""
+    import numpy as np
+    from PIL import Image
+
+    wide, high = _LOOKED_AT
+    x0, y0, x1, y1 = (
+        round(e * size) for e, size in zip(veil["box"], (wide, high) * 2, strict=True)
+    )
+    with Image.open(out / veil["file"], formats=("PNG",)) as image:
+        small = image.convert("RGBA").resize((max(1, x1 - x0), max(1, y1 - y0)))
+    over = Image.new("RGBA", (wide, high))
+    over.paste(small, (x0, y0))
+    red, green, blue, alpha = np.moveaxis(np.asarray(over, np.float32), 2, 0)
+    alpha = alpha / 255 * veil["opacity"]
+    luma = 0.2126 * red + 0.7152 * green + 0.0722 * blue  # ITU-R BT.709
+    return (16 + luma * 219 / 255) * alpha, 1 - alpha
+
+
 def _part(image: np.ndarray, box: Sequence[float]) -> np.ndarray:
     """Cut a part out, given in shares, and make it small."""
+    import numpy as np
     from PIL import Image
 
     high, wide = image.shape
@@ -293,6 +324,7 @@ def _part(image: np.ndarray, box: Sequence[float]) -> np.ndarray:
 
 def _similarity(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Structural similarity of two grey pictures, for each of their windows."""
+    from numpy.lib.stride_tricks import sliding_window_view
 
     def windows(image: np.ndarray) -> np.ndarray:
         view = sliding_window_view(image, (_WINDOW, _WINDOW))[::2, ::2]

@@ -20,6 +20,7 @@ _ALIGNMENTS: dict[Anchor, int] = {
 }  # fmt: skip
 _BAND = "#000000a0"  # behind a lower third that names no box
 _SUBTITLE = 0.7  # size of its second line
+_SIDES = 0.06  # of the width: the most that is kept free on either side
 _CAPTION_LAYER, _OVERLAY_LAYER = 1, 2
 
 
@@ -27,7 +28,7 @@ def events(
     overlays: tuple[Overlay, ...],
     captions: Captions | None,
     rate: Fraction,
-    height: int,
+    size: tuple[int, int],
     frames: int,
 ) -> list[Event]:
     """List what is written, in order of the film.
@@ -36,12 +37,12 @@ def events(
         overlays: of the film; pictures among them are left out.
         captions: of the film; only burned ones are written.
         rate: frames a second.
-        height: of the picture, in pixels.
+        size: width and height of the picture, in pixels.
         frames: of the film.
     """
-    found = [_overlay(o, height) for o in overlays if o.kind != "image" and _says(o)]
+    found = [_overlay(o, size) for o in overlays if o.kind != "image" and _says(o)]
     if captions and captions.mode == "burned":
-        style = _style(captions.style, captions.anchor, captions.margin, height)
+        style = _style(captions.style, captions.anchor, captions.margin, size)
         for cue in captions.cues:
             found += _cue(cue, captions, style, rate)
     inside = [replace(e, start=max(e.start, 0), end=min(e.end, frames)) for e in found]
@@ -65,8 +66,9 @@ def _says(overlay: Overlay) -> bool:
     return bool(overlay.text.strip() or overlay.subtitle.strip())
 
 
-def _style(style: Style, anchor: Anchor, margin: float, height: int) -> AssStyle:
-    away = round(margin * height)
+def _style(style: Style, anchor: Anchor, margin: float, size: tuple[int, int]) -> AssStyle:
+    width, height = size
+    away = margin * height
     return AssStyle(
         font=style.font,
         size=max(1.0, style.size * height),
@@ -76,11 +78,12 @@ def _style(style: Style, anchor: Anchor, margin: float, height: int) -> AssStyle
         bold=style.bold,
         box=style.box,
         alignment=_ALIGNMENTS[anchor],
-        margin=(away, away),
+        # What keeps words off a phone's controls below would leave none of a tall picture beside.
+        margin=(round(min(away, _SIDES * width)), round(away)),
     )
 
 
-def _overlay(overlay: Overlay, height: int) -> Event:
+def _overlay(overlay: Overlay, size: tuple[int, int]) -> Event:
     look, anchor = overlay.style, overlay.anchor
     text = escape(overlay.text)
     if overlay.kind == "lower_third":
@@ -88,7 +91,7 @@ def _overlay(overlay: Overlay, height: int) -> Event:
         look = replace(look, box=look.box or _BAND)
         text = rf"{{\b1}}{text}{{\b{int(look.bold)}}}"
         if overlay.subtitle.strip():
-            small = look.size * height * _SUBTITLE
+            small = look.size * size[1] * _SUBTITLE
             text += rf"\N{{\fs{small:.2f}}}{escape(overlay.subtitle)}"
     tags = ""
     if overlay.fade_frames > 0:
@@ -99,7 +102,7 @@ def _overlay(overlay: Overlay, height: int) -> Event:
     return Event(
         start=overlay.start,
         end=overlay.start + overlay.frames,
-        style=_style(look, anchor, overlay.margin, height),
+        style=_style(look, anchor, overlay.margin, size),
         text=(f"{{{tags}}}" if tags else "") + text,
         layer=_OVERLAY_LAYER,
     )

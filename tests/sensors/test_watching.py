@@ -13,6 +13,7 @@ from sensors.listing import Listing, Seen
 from sensors.watching import (
     EMPTY_MS,
     HOLD_MS,
+    QUIET_MS,
     RETRY_MS,
     SETTLE_MS,
     UNSTABLE_MS,
@@ -99,10 +100,10 @@ def test_what_is_never_whole_is_told_of_after_an_hour_and_never_handed_on() -> N
 
 
 def test_one_more_look_is_worth_it_only_if_it_may_show_a_whole_file() -> None:
-    assert look(Memory(), 0, SONG).soon
-    assert not look(Memory(), 0, replace(SONG, size=0)).soon
-    assert not look(Memory(), 0, replace(SONG, writing="song.mp3.aria2")).soon
-    assert not look(Memory(), 0).soon
+    assert look(Memory(), 0, SONG).soon == SETTLE_MS
+    assert look(Memory(), 0, replace(SONG, size=0)).soon is None
+    assert look(Memory(), 0, replace(SONG, writing="song.mp3.aria2")).soon is None
+    assert look(Memory(), 0).soon is None
 
 
 @pytest.mark.parametrize("jump", [-3_600_000, 3_600_000])
@@ -111,6 +112,54 @@ def test_a_clock_that_jumps_costs_a_file_two_looks_at_most(jump: int) -> None:
     look(memory, 0, SONG)
     look(memory, jump, SONG)
     assert ready(memory, jump + SETTLE_MS, SONG) == [SONG.path]
+
+
+# ---------------------------------------------------------------------- who has it open
+
+
+def changed_at(ms: int, size: int = 1000) -> Seen:
+    """The song as it is after something was done to it at this time."""
+    at = (START + ms) * 1_000_000
+    return Seen(SONG.path, size, at, ctime_ns=at)
+
+
+def told(memory: Memory, now: int, seen: Seen, writing: bool | None) -> Decision:
+    memory.forget([seen.path])
+    return memory.look(Listing((seen,)), set(), START + now, lambda path: writing)
+
+
+def test_what_nobody_has_open_is_whole_a_second_after_its_last_change() -> None:
+    decision = told(Memory(), 300, changed_at(0), writing=False)
+    assert (decision.ready, decision.soon) == ([], QUIET_MS - 300)
+    assert told(Memory(), QUIET_MS, changed_at(0), writing=False).ready
+
+
+def test_what_is_open_for_writing_is_not_whole_however_long_it_pauses() -> None:
+    memory = Memory()
+    for now in range(0, 60_000, 1000):
+        decision = told(memory, now, changed_at(0), writing=True)
+        assert (decision.ready, decision.soon) == ([], None)
+    assert told(memory, 60_000, changed_at(0), writing=False).ready
+
+
+def test_what_was_closed_and_is_written_again_has_to_stay_the_same_for_longer() -> None:
+    memory = Memory()
+    told(memory, 500, changed_at(0), writing=False)
+    assert not told(memory, 1400, changed_at(900, 2000), writing=False).ready
+    assert not told(memory, 2400, changed_at(900, 2000), writing=False).ready
+    assert told(memory, 1400 + SETTLE_MS, changed_at(900, 2000), writing=False).ready
+
+
+def test_a_sidecar_that_was_just_written_is_waited_for_too() -> None:
+    fresh = replace(changed_at(0), sidecars=((10, (START + 2900) * 1_000_000),))
+    assert not told(Memory(), 3000, fresh, writing=False).ready
+    assert told(Memory(), 2900 + QUIET_MS, fresh, writing=False).ready
+
+
+def test_a_change_in_the_future_proves_nothing_and_two_looks_have_to() -> None:
+    memory = Memory()
+    assert not told(memory, 0, changed_at(3_600_000), writing=False).ready
+    assert told(memory, SETTLE_MS, changed_at(3_600_000), writing=False).ready
 
 
 @dataclass
@@ -358,7 +407,7 @@ def test_a_run_key_says_which_files_and_which_try_and_nothing_of_when() -> None:
     assert len(keys) == 3
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "7", '{"v":2}', '{"v":1}', '{"v":1,"settling":3}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", "7", '{"v":1}', '{"v":2}', '{"v":2,"settling":3}'])
 def test_a_cursor_that_somebody_edited_is_an_error_and_not_a_surprise(text: str) -> None:
     with pytest.raises(ValueError, match="cursor is not what it wrote"):
         Memory.load(text)

@@ -118,7 +118,7 @@ def test_what_is_no_picture_is_not_seen(tmp_path):
     assert look_at([Shot("x", bad, Fraction(0), 9, still=True)], RATE, {}, tmp_path) == [None]
 
 
-@pytest.mark.parametrize("platform", ["reels", "square"])
+@pytest.mark.parametrize("platform", [pytest.param("reels", marks=pytest.mark.slow), "square"])
 def test_in_a_rendered_film_the_subject_is_in_every_frame_and_jumps_only_at_cuts(
     tmp_path, platform
 ):

@@ -5,12 +5,14 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from av_pipelines.videos.cut import Cut, Shot, Transition
 from av_pipelines.videos.render import Delivery, Rendered, RenderError, render
 from tests.videos.numbered import (
     HEIGHT,
+    SAMPLE_RATE,
     WIDTH,
     beeps,
     film,
@@ -70,6 +72,24 @@ def test_every_frame_and_every_beep_is_in_its_place(rate: Fraction, tmp_path: Pa
     found = onsets(heard(out.path))
     assert len(found) == len(wanted)
     assert found == pytest.approx(wanted, abs=float(1 / rate))
+
+
+@pytest.mark.parametrize(
+    "speed", [Fraction(1, 2), Fraction(5, 4), Fraction(2), Fraction(3)], ids=str
+)
+def test_sound_at_another_speed_keeps_its_place_and_pitch(speed: Fraction, tmp_path: Path) -> None:
+    rate, at = Fraction(60), [0.5 + 0.7 * k for k in range(8)]
+    source = film(tmp_path / "a.mp4", rate, 360, sound=beeps(6, at))
+    shot = Shot("a", source, Fraction(0), round(350 / speed), speed=speed)
+    out = made(Cut("speed", rate, WIDTH, HEIGHT, (shot,), loudness_lufs=None), tmp_path)
+
+    sound = heard(out.path)
+    level = np.convolve(np.abs(sound), np.ones(480) / 480, "same")  # rises within 10 ms
+    found = np.flatnonzero(np.diff((level > 0.5 * level.max()).astype(int)) == 1) / SAMPLE_RATE
+    found = found[np.diff(found, prepend=-1) > 0.1]  # slowed down, a beep may come twice
+    assert found == pytest.approx([time / float(speed) for time in at], abs=float(1 / rate))
+    power = np.abs(np.fft.rfft(sound)) ** 2
+    assert np.argmax(power) / sound.size * SAMPLE_RATE == pytest.approx(1000, rel=0.05)
 
 
 def test_a_variable_rate_shows_what_a_player_shows(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_escaped_text_holds_no_tag_no_line_and_no_field(text: str) -> None:
     left = written.replace(r"\N", "").replace("\\\u2060", "").replace(r"\{", "").replace(r"\}", "")
     assert not set("{}\\\n\r\0") & set(left)
     written.encode("utf-8")
-    event = ass.Event(0, 5, words._style(Style(font=text), "top", 0.1, 100), written)
+    event = ass.Event(0, 5, words._style(Style(font=text), "top", 0.1, (100, 100)), written)
     script = ass.script([event], 100, 100, 0, 5)
     assert script is not None
     assert len(re.findall(r"^Dialogue: ", script, re.MULTILINE)) == 1
