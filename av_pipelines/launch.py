@@ -114,6 +114,8 @@ def dagster_home(studio: Studio) -> Path:
 NOT_REACHED = "the run ended before it was made; the Dagster UI shows why"
 PROCESS_TAG = "avp/process"
 """Of runs that a command started in its own process: the name under which that is present."""
+KILLED_TAG = "avp/killed"
+"""Of runs that went down with their process, through no fault of their files."""
 UP = "up"
 """The name under which ``avp up`` is present in its store."""
 
@@ -141,6 +143,7 @@ def close_dead_runs(studio: Studio, instance: dg.DagsterInstance) -> int:
             continue  # the daemon is about to put it in its queue
         if studio.store.is_present(process or UP):
             continue
+        instance.add_run_tags(run.run_id, {KILLED_TAG: "yes"})
         instance.report_run_failed(run, "The process of this run was killed.")
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
         closed += 1

@@ -26,6 +26,7 @@ import dagster as dg
 from av_pipelines.dagster_assets import BATCH, QUIET
 from av_pipelines.inboxes import MAIN, Inbox
 from av_pipelines.intake.claim import register
+from av_pipelines.launch import KILLED_TAG
 from av_pipelines.maker import Studio
 from av_pipelines.settings import Recipe, Settings, SettingsError, read_sidecar
 from partitions.media import contiguous_ranges, media_partitions, range_tags
@@ -456,7 +457,13 @@ def _note_end(instance: dg.DagsterInstance, memory: Memory, run_key: str, now: i
     if run.is_complete_and_waiting_to_retry:
         return
     how = f"run {run.run_id[:8]} ended as {run.status.value} and left it here"
-    memory.ended(run_key, how, now, final=run.status == dg.DagsterRunStatus.CANCELED)
+    memory.ended(
+        run_key,
+        how,
+        now,
+        final=run.status == dg.DagsterRunStatus.CANCELED,
+        killed=KILLED_TAG in run.tags,
+    )
 
 
 def _slots(instance: dg.DagsterInstance) -> int:

@@ -248,7 +248,9 @@ class Memory:
         self.settling.pop(file.mark[:PLACE], None)
         self.waiting.pop(file.mark, None)
 
-    def ended(self, run_key: str, how: str, now: int, *, final: bool = False) -> None:
+    def ended(
+        self, run_key: str, how: str, now: int, *, final: bool = False, killed: bool = False
+    ) -> None:
         """Note that a run ended and left files in the inbox: they are tried again, or given up.
 
         Args:
@@ -256,10 +258,13 @@ class Memory:
             how: what became of it, for the person who wonders about the file.
             now: time in ms.
             final: a person stopped the run: its files are not tried again.
+            killed: it went down with the daemon, which is no fault of its files: never given up.
         """
         for attempts, mark in zip(*self.asked.pop(run_key), strict=True):
             if final:
                 again, why = None, f"{how}: touch the file to have it made after all"
+            elif killed:
+                again, why = now + RETRY_MS[0], f"{how}: tried again soon"
             elif attempts > len(RETRY_MS):
                 again, why = None, f"given up after {attempts} runs ({how}): touch it to try again"
             else:

@@ -212,7 +212,7 @@ def test_a_daemon_that_is_killed_at_random_makes_everything_once(tmp_path: Path)
     def done() -> int:
         return len(list(store.library.glob("*/audio")))
 
-    for _ in range(2):  # of three runs a file is given, the second 30 s and the third 300 s later
+    for _ in range(4):
         process = up()
         began = time.monotonic()
         wait_s = chance.uniform(12, 30)

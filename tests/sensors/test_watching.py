@@ -17,6 +17,7 @@ from sensors.watching import (
     RETRY_MS,
     SETTLE_MS,
     UNSTABLE_MS,
+    Asked,
     Decision,
     Memory,
     mark_of,
@@ -411,3 +412,11 @@ def test_a_run_key_says_which_files_and_which_try_and_nothing_of_when() -> None:
 def test_a_cursor_that_somebody_edited_is_an_error_and_not_a_surprise(text: str) -> None:
     with pytest.raises(ValueError, match="cursor is not what it wrote"):
         Memory.load(text)
+
+
+def test_files_of_a_run_that_was_killed_with_the_daemon_are_never_given_up() -> None:
+    memory = Memory()
+    for attempt in range(1, 8):
+        memory.asked["run"] = Asked((attempt,), ("placemarkstate",))
+        memory.ended("run", "it was killed", 1_000, killed=True)
+        assert memory.waiting["placemarkstate"].until == 1_000 + RETRY_MS[0]
