@@ -21,6 +21,7 @@ _ALIGNMENTS: dict[Anchor, int] = {
 _BAND = "#000000a0"  # behind a lower third that names no box
 _SUBTITLE = 0.7  # size of its second line
 _SIDES = 0.06  # of the width: the most that is kept free on either side
+_LETTER, _LINE = 0.6, 1.25  # width of a letter, height of a line: shares of its size
 _CAPTION_LAYER, _OVERLAY_LAYER = 1, 2
 
 
@@ -42,8 +43,12 @@ def events(
     """
     found = [_overlay(o, size) for o in overlays if o.kind != "image" and _says(o)]
     if captions and captions.mode == "burned":
-        style = _style(captions.style, captions.anchor, captions.margin, size)
         for cue in captions.cues:
+            margin = captions.margin
+            if captions.anchor.startswith("bottom"):
+                span = (round(cue.start * rate), round(cue.end * rate))
+                margin = max(margin, _covered(overlays, span, size))
+            style = _style(captions.style, captions.anchor, margin, size)
             found += _cue(cue, captions, style, rate)
     inside = [replace(e, start=max(e.start, 0), end=min(e.end, frames)) for e in found]
     return sorted((e for e in inside if e.start < e.end), key=lambda e: (e.start, e.layer))
@@ -60,6 +65,21 @@ def borders(events: list[Event]) -> set[int]:
         if event.text.startswith(r"{\fad")
         for frame in range(event.start + 1, event.end)
     }
+
+
+def _covered(overlays: tuple[Overlay, ...], span: tuple[int, int], size: tuple[int, int]) -> float:
+    """Up to which share of the height lower thirds cover the picture in some frames."""
+    width, height = size
+    tops = [0.0]
+    for overlay in overlays:
+        below = overlay.anchor == "centre" or overlay.anchor.startswith("bottom")
+        then = overlay.start < span[1] and span[0] < overlay.start + overlay.frames
+        if overlay.kind == "lower_third" and below and then and _says(overlay):
+            letters = max(1.0, width * (1 - 2 * _SIDES) / (_LETTER * overlay.style.size * height))
+            lines = -(-len(overlay.text) // letters)
+            lines += _SUBTITLE * -(-_SUBTITLE * len(overlay.subtitle) // letters)
+            tops.append(overlay.margin + _LINE * overlay.style.size * (lines + 1 / 2))
+    return max(tops)
 
 
 def _says(overlay: Overlay) -> bool:
