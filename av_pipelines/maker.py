@@ -640,7 +640,7 @@ class _Making:
             manifest=artifact.manifest if artifact else None,
             reason=reason,
             cost=cost,
-            recipe=self.record.recipe if self.record else None,
+            recipe=self.record.recipe if isinstance(self.record, MediaRecord) else None,
             origin=self.record.origin if self.record else None,
             run_id=self.run_id,
         )
