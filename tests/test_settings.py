@@ -18,7 +18,7 @@ ASSETS = {"source": NoSettings, "shout": ShoutSettings}
 def test_a_users_recipe_stands_beside_the_built_in_ones_and_wins(tmp_path: Path) -> None:
     (tmp_path / "podcast.toml").write_text('assets = ["shout"]\n[shout]\nending = "?"\n')
     recipes = Recipes(tmp_path, ASSETS)
-    assert recipes.names() == ["auto", "film", "music", "podcast"]
+    assert recipes.names() == Recipes(tmp_path / "none", ASSETS).names()
     recipe = recipes.get("podcast")
     assert recipe.assets == ("shout",)
     assert recipe.settings == {"shout": {"ending": "?"}}
@@ -48,7 +48,10 @@ def test_a_wrong_recipe_names_file_key_value_and_what_is_allowed(
 
 
 def test_an_unknown_recipe_names_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="there are: auto, film, music, podcast"):
+    with pytest.raises(
+        SettingsError,
+        match="there are: audiogram, auto, film, lyric_video, music, podcast, trailer",
+    ):
         Recipes(tmp_path, ASSETS).get("podcats")
 
 
