@@ -114,7 +114,8 @@ def _chosen(cut: Cut, wanted: int, pace: float, interest: Interest | None) -> li
     for i in kept:  # what is left over goes to shots that have more
         first, last = windows[i]
         more = min(wanted - total, whole[i][1] - last)
-        if more > 0 and not _cues_in(cut, (first, whole[i][1])):
+        # a sentence that leaves less than half of the time used is cut off all the same
+        if more > 0 and (2 * total < wanted or not _cues_in(cut, (first, whole[i][1]))):
             windows[i], total = (first, last + more), total + more
     return _joined(cut, [windows[i] for i in kept], wanted)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from av_pipelines.videos.cut import (
@@ -215,6 +215,7 @@ def test_a_stretch_keeps_pictures_words_and_framing_where_they_were():
 
 
 @settings(max_examples=60, deadline=None)
+@example(lengths=[125], joins=[False] * 12, seconds=3, pace=1.0, talking=True, song=False)
 @given(
     lengths=st.lists(st.integers(30, 400), min_size=1, max_size=12),
     joins=st.lists(st.booleans(), min_size=12, max_size=12),
