@@ -12,6 +12,7 @@ Here: one operation. Not here: the layers made of them (``layers``, ``transforme
 from __future__ import annotations
 
 import platform
+import threading
 from typing import Literal
 
 import torch
@@ -35,6 +36,9 @@ def _after(y: Tensor, then: Then) -> Tensor:
 
 def _algorithm(then: Then) -> str:
     return "none" if then == "gelu" else ""  # of gelu: the one by erf
+
+
+_PACKING = threading.Lock()
 
 
 class Linear:
@@ -90,8 +94,12 @@ class Conv:
     def _pack(self, x: Tensor) -> None:
         """Lay the weights out as oneDNN wants them for inputs such as the first."""
         how = self._padding, self._stride, self._dilation, 1
-        self._weight = torch.ops.mkldnn._reorder_convolution_weight(self._weight, *how, x.shape)
-        self._packed = True
+        with _PACKING:  # segments are computed side by side: another one may be here too
+            if not self._packed:
+                self._weight = torch.ops.mkldnn._reorder_convolution_weight(
+                    self._weight, *how, x.shape
+                )
+                self._packed = True
 
     def __call__(self, x: Tensor, then: Then = "none") -> Tensor:
         """Return the convolution, and a function of it."""

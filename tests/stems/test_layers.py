@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from av_pipelines.stems import kernels, layers
+from av_pipelines.stems.kernels import Conv
 from av_pipelines.stems.spectrum import samples_of
 from tests.stems.conftest import SOURCES, small_network
 
@@ -96,3 +99,18 @@ def test_samples_of_a_spectrogram_are_those_of_demucs(length: int) -> None:
 
     assert said.shape == expected.shape == (1, 4, 2, length)
     assert error_db(said, expected) <= -120
+
+
+def test_two_threads_may_be_the_first_to_use_a_convolution() -> None:
+    x = torch.randn(1, 8, 64, 16)
+    for _ in range(60):
+        conv = Conv(torch.randn(16, 16, 3, 3), torch.zeros(16), padding=(1, 1))
+        gate = Barrier(2)
+
+        def use(conv: Conv = conv, gate: Barrier = gate) -> torch.Tensor:
+            gate.wait()
+            return conv(x)
+
+        with ThreadPoolExecutor(2) as pool:
+            first, second = pool.submit(use), pool.submit(use)
+        assert torch.equal(first.result(), second.result())
