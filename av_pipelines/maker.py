@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
 from av_pipelines.settings import (
-    Recipe,
     Recipes,
     Settings,
     SettingsError,
@@ -191,7 +190,10 @@ class Maker:
     make: Callable[[Job], Mapping[str, Made | Skip]]
     partitions: Partitions = "media"
     pool: str | None = None
-    """Dagster concurrency pool."""
+    """Dagster's concurrency pool: how many of these run at once on all machines together.
+
+    `decode` reads media, `encode` writes them, `gpu` runs a network, `generation` makes tracks.
+    """
     choose: Callable[[Any], Choice] | None = None
     """Settings of the first product → engine and model."""
     identify: Callable[[MediaRecord, Store], tuple[MediaRecord, str]] | None = None
@@ -337,6 +339,7 @@ class _Making:
         self.record: Any = None
         self.sources: tuple[InputRef, ...] = ()
         self.settings: dict[str, Settings] = {}
+        self.recipes: dict[str, str] = {}
         self.done: list[Outcome] = []
 
     def outcomes(self) -> list[Outcome]:
@@ -371,9 +374,8 @@ class _Making:
         record = self.record = self.store.record(self.key, _RECORDS[kind])
         if record is None:
             raise LookupError(f"nothing is known of {self.key}: {_HOW_TO_BEGIN[kind]}")
-        recipe = self.studio.recipes.get(record.recipe)
         for product in self.wanted:
-            self.settings[product.name] = self._resolve(product, record, recipe)
+            self.settings[product.name] = self._resolve(product, record)
         given: dict[str, str] = {}
         if self.maker.identify:
             record = cast("MediaRecord", record)
@@ -403,7 +405,10 @@ class _Making:
         if self.maker.identify:
             self.store.release(self.key)
 
-    def _resolve(self, product: Product, record: PartitionRecord, recipe: Recipe) -> Settings:
+    def _resolve(self, product: Product, record: PartitionRecord) -> Settings:
+        earlier = record.earlier if isinstance(record, MediaRecord) else ()
+        recipe = self.studio.recipes.choose(product.name, record.recipe, earlier)
+        self.recipes[product.name] = recipe.name
         return product.settings.merged(
             product.name,
             (recipe.where, recipe.settings.get(product.name, {})),
@@ -640,7 +645,7 @@ class _Making:
             manifest=artifact.manifest if artifact else None,
             reason=reason,
             cost=cost,
-            recipe=self.record.recipe if isinstance(self.record, MediaRecord) else None,
+            recipe=self._recipe_of(product),
             origin=self.record.origin if self.record else None,
             run_id=self.run_id,
         )
@@ -657,6 +662,12 @@ class _Making:
         self.done.append(outcome)
         for observer in _observers.get():
             observer.outcome(outcome)
+
+    def _recipe_of(self, product: Product) -> str | None:
+        record = self.record
+        if not isinstance(record, MediaRecord):
+            return None  # only files have recipes
+        return self.recipes.get(product.name, record.recipe)
 
 
 _HOW_TO_BEGIN: Mapping[Partitions, str] = {

@@ -10,6 +10,7 @@ Nothing is read but the catalog and one small record a partition: 10,000 media t
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -120,7 +121,8 @@ class _Survey:
         self._products = {p.name: (maker, p) for maker in makers for p in maker.products}
         self._wanted: dict[tuple[str, str, str], _Wanted | None] = {}
         self._parsed: dict[tuple[str, str], dict[str, Any]] = {}
-        self._recipes: dict[str, tuple[Recipe, list[str]]] = {}
+        self._recipes: dict[tuple[str, ...], frozenset[str]] = {}
+        self._chosen: dict[tuple[str, tuple[str, ...]], Recipe] = {}
 
     def stale(self) -> Iterator[Stale]:
         from av_pipelines.reports.catalog import refresh
@@ -134,7 +136,7 @@ class _Survey:
                 continue
             renewed: dict[str, Stale] = {}
             mine = now.get(key, {})
-            for asset in self._recipe(record.recipe)[1]:
+            for asset in self._assets_of(record, mine):
                 found = self._look(record, asset, mine, inputs.get(key, {}), renewed)
                 never = asset not in mine and (key, asset) in last
                 if found is None or (never and last[key, asset] != "made"):
@@ -144,14 +146,27 @@ class _Survey:
                 renewed[asset] = Stale(key, asset, reasons, said, cost, overrides)
             yield from (s for s in renewed.values() if not self._assets or s.asset in self._assets)
 
-    def _recipe(self, name: str) -> tuple[Recipe, list[str]]:
-        """A recipe and the assets that it asks for; a dropped file itself is never out of date."""
-        if name not in self._recipes:
-            recipe = self._studio.recipes.get(name)
-            given = {m.products[0].name for m, _ in self._products.values() if m.identify}
-            assets = [a for a in assets_of(recipe) if a in self._products and a not in given]
-            self._recipes[name] = (recipe, assets)
-        return self._recipes[name]
+    def _assets_of(self, record: MediaRecord, mine: Mapping[str, _Now]) -> list[str]:
+        """What a media's recipes ask for or it has, in the order of making.
+
+        A dropped file itself is never out of date.
+        """
+        names = (record.recipe, *record.earlier)
+        if names not in self._recipes:
+            recipes = self._studio.recipes
+            there = [record.recipe, *(n for n in record.earlier if n in recipes.names())]
+            asked = (assets_of(recipes.get(name)) for name in there)
+            self._recipes[names] = frozenset(itertools.chain.from_iterable(asked))
+        wanted = self._recipes[names]
+        given = {m.products[0].name for m, _ in self._products.values() if m.identify}
+        return [a for a in self._products if a not in given and (a in wanted or a in mine)]
+
+    def _recipe(self, asset: str, record: MediaRecord) -> Recipe:
+        place = (asset, (record.recipe, *record.earlier))
+        if place not in self._chosen:
+            chosen = self._studio.recipes.choose(asset, record.recipe, record.earlier)
+            self._chosen[place] = chosen
+        return self._chosen[place]
 
     def _ledger(
         self,
@@ -231,9 +246,9 @@ class _Survey:
         """How an asset should be made; None when its sidecar is wrong or its model not here."""
         mine = record.sidecar.get(product.name, {})
         given = json.dumps([mine, overrides], sort_keys=True, default=str)
-        place = (record.recipe, product.name, given)
+        recipe = self._recipe(product.name, record)
+        place = (recipe.name, product.name, given)
         if place not in self._wanted:
-            recipe, _ = self._recipe(record.recipe)
             try:
                 settings = product.settings.merged(
                     product.name,

@@ -13,7 +13,7 @@ import os
 import stat
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -134,6 +134,10 @@ class Recipe:
     """Assets to make; empty means every asset that applies."""
     settings: Mapping[str, Values]
 
+    def speaks_of(self, asset: str) -> bool:
+        """Whether it asks for an asset or says how to make it."""
+        return not self.assets or asset in self.assets or asset in self.settings
+
 
 class Recipes:
     """The recipes at hand: those that ship, and ``<store>/recipes/*.toml``, which win.
@@ -173,6 +177,19 @@ class Recipes:
             raise SettingsError(f"{where}: assets = {assets!r}; allowed: {sorted(self._assets)}")
         settings = check_tables(data, where, self._assets)
         return Recipe(name, where, str(description), tuple(assets), settings)
+
+    def choose(self, asset: str, name: str, earlier: Sequence[str] = ()) -> Recipe:
+        """Return the recipe that says how an asset is made.
+
+        The file's own, unless it does not speak of the asset and one that the file was taken with
+        earlier does.
+        """
+        own = self.get(name)
+        if earlier and not own.speaks_of(asset):
+            there = self.names()
+            before = (self.get(other) for other in earlier if other in there)
+            return next((recipe for recipe in before if recipe.speaks_of(asset)), own)
+        return own
 
 
 SIDECAR_SUFFIX = ".toml"

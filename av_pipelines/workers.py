@@ -24,7 +24,7 @@ from kombu.entity import Queue
 from av_pipelines.maker import Studio
 from av_pipelines.makers import MAKERS, PRODUCTS, open_studio, products_of
 from av_pipelines.queues import CPU, QUEUES, queue_of
-from av_pipelines.settings import SettingsError, Values
+from av_pipelines.settings import Settings, SettingsError, Values
 from resources.manifest import MediaRecord, PartitionRecord, ProjectRecord, PromptRecord
 
 _ANSWER_S = 10.0
@@ -90,17 +90,18 @@ def queue_of_run(studio: Studio, run: dg.DagsterRun, queues: Sequence[str]) -> s
         assets = [name for kind in ("media", "prompts", "projects") for name in products_of(kind)]
     ops = cast("Mapping[str, Any]", run.run_config).get("ops", {})
     record = _first_record(studio, run)
+    name = record.recipe if record else "auto"
+    earlier = record.earlier if isinstance(record, MediaRecord) else ()
+    settings: dict[str, Settings] = {}
     try:
-        recipe = studio.recipes.get(record.recipe if record else "auto")
-        settings = {
-            product.name: product.settings.merged(
+        for product in (PRODUCTS[asset] for asset in assets if asset in PRODUCTS):
+            recipe = studio.recipes.choose(product.name, name, earlier)
+            settings[product.name] = product.settings.merged(
                 product.name,
                 (recipe.where, recipe.settings.get(product.name, {})),
                 ("sidecar", record.sidecar.get(product.name, {}) if record else {}),
                 ("run config", _given(ops, product.name)),
             )
-            for product in (PRODUCTS[asset] for asset in assets if asset in PRODUCTS)
-        }
     except SettingsError:
         return CPU  # the run will say what is wrong
     return queue_of(assets, settings, queues)

@@ -111,6 +111,8 @@ class MediaRecord(PartitionRecord):
     inode: int
     sha256: str | None = None
     hashed_at_ns: int | None = None
+    earlier: tuple[str, ...] = ()
+    """Recipes it was taken with before, the last one first: what only they ask for is theirs."""
 
 
 class Quarantine(Record):

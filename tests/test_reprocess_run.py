@@ -85,6 +85,21 @@ def test_a_changed_preset_remakes_exactly_what_it_decides(tmp_path: Path, capsys
     assert again == [True, True]
 
 
+def test_what_an_earlier_recipe_asked_for_is_kept_up_to_date_by_that_recipe(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    show = Show(tmp_path, capsys, [2.0])
+    (show.store / "recipes" / "look_only.toml").write_text('assets = ["audio"]\n')
+    show.avp("run", tmp_path / "clip00.wav", "--recipe", "look_only")
+    assert show.stale() == []
+    show.level(-18)
+    assert [(item["asset"], item["reasons"]) for item in show.stale()] == [("master", ["settings"])]
+    (remade,) = show.reprocess()
+    assert remade["artifacts"][0]["facts"]["integrated_lufs"] == pytest.approx(-18, abs=0.1)
+    show.recipe.unlink()  # nobody says any more how: the defaults hold
+    assert [item["asset"] for item in show.stale()] == ["master"]
+
+
 @pytest.mark.slow
 def test_what_was_predicted_is_near_what_it_took(tmp_path: Path, capsys: Capture) -> None:
     """Over twenty media of 2 to 40 s."""

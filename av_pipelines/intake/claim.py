@@ -39,6 +39,8 @@ def register(
 ) -> MediaRecord:
     """Write down that a file is there and what is to be done with it; reads nothing of it."""
     stat = stat or path.stat()
+    known = store.media(key)
+    before = dict.fromkeys((known.recipe, *known.earlier)) if known else ()
     record = MediaRecord(
         key=key,
         origin=str(path),
@@ -48,8 +50,8 @@ def register(
         size=stat.st_size,
         mtime_ns=stat.st_mtime_ns,
         inode=stat.st_ino,
+        earlier=tuple(name for name in before if name != recipe),
     )
-    known = store.media(key)
     if known and known.sha256 and _same_file(known, stat):
         record = record.model_copy(
             update={"sha256": known.sha256, "hashed_at_ns": known.hashed_at_ns}
