@@ -22,6 +22,7 @@ from sensors.failures import failure_sensor  # noqa: E402
 from sensors.inbox import inbox_sensors  # noqa: E402
 from sensors.projects import projects_sensor  # noqa: E402
 from sensors.prompts import prompts_sensor  # noqa: E402
+from sensors.reports import reports_schedule  # noqa: E402
 from sensors.reprocessing import read_plan, reprocessing_schedule  # noqa: E402
 from sensors.templates import templates_sensor  # noqa: E402
 
@@ -52,10 +53,15 @@ def build_definitions() -> dg.Definitions:
         )
         for kind, (name, description) in JOBS.items()
     }
+    reports = dg.define_asset_job(
+        "reports",
+        selection=dg.AssetSelection.assets(catalog, report),
+        description="Merge the ledger's small files and write the studio's pages.",
+    )
     return dg.Definitions(
         assets=[*assets.values(), catalog, report],
         asset_checks=[check for maker in MAKERS for check in checks_of(maker)],
-        jobs=[*jobs.values()],
+        jobs=[*jobs.values(), reports],
         sensors=[
             *inbox_sensors(jobs["media"], read_inboxes(open_studio().store.root)),
             prompts_sensor(jobs["prompts"]),
@@ -63,7 +69,10 @@ def build_definitions() -> dg.Definitions:
             templates_sensor(),
             failure_sensor(),
         ],
-        schedules=[reprocessing_schedule(jobs["media"], read_plan(open_studio().store.root))],
+        schedules=[
+            reprocessing_schedule(jobs["media"], read_plan(open_studio().store.root)),
+            reports_schedule(reports),
+        ],
         resources={"studio": StudioResource(store=str(open_studio().store.root))},
         executor=EXECUTOR,
     )

@@ -6,6 +6,8 @@ ledger at that moment.
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import dagster as dg
 
 from av_pipelines.dagster_assets import StudioResource
@@ -13,6 +15,11 @@ from av_pipelines.reports.catalog import reading, refresh
 from av_pipelines.reports.pages.address import page_url
 from av_pipelines.reports.report import write_report
 from resources.ledger import Ledger
+
+_FRESH = dg.FreshnessPolicy.time_window(
+    fail_window=timedelta(hours=50), warn_window=timedelta(hours=26)
+)
+"""They are made every night (``sensors.reports``); the UI says so when two nights went without."""
 
 _TOTALS = """
 select
@@ -31,6 +38,7 @@ order by asset
 
 @dg.asset(
     group_name="reports",
+    freshness_policy=_FRESH,
     kinds={"duckdb"},
     description="The ledger as a DuckDB file: tables and views of what was made and what it cost.",
 )
@@ -62,6 +70,7 @@ def catalog(studio: StudioResource) -> dg.MaterializeResult:
 @dg.asset(
     deps=[catalog],
     group_name="reports",
+    freshness_policy=_FRESH,
     kinds={"html"},
     description="Pages: what was made, what failed and why, what it cost; one for each media.",
 )
