@@ -94,4 +94,5 @@ MASTERS = Maker(
         ),
     ),
     make=_make,
+    pool="encode",
 )

@@ -147,5 +147,5 @@ LOOK = Maker(
         ),
     ),
     make=_make_look,
-    pool="decode",
+    pool="encode",
 )

@@ -120,5 +120,6 @@ TRANSCRIPTS = Maker(
         ),
     ),
     make=_make,
+    pool="gpu",
     choose=choose,
 )

@@ -206,7 +206,7 @@ VIDEO = Maker(
         ),
     ),
     make=_make_video,
-    pool="decode",
+    pool="encode",
 )
 
 CUTDOWNS = Maker(
@@ -224,5 +224,5 @@ CUTDOWNS = Maker(
         ),
     ),
     make=_make_cutdowns,
-    pool="decode",
+    pool="encode",
 )
