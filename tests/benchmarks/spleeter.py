@@ -75,9 +75,10 @@ def load_ours() -> Separate:
     from resources.models import find_model
 
     network = load_spleeter(find_model("spleeter-2stems"), None)
+    passes = Passes(overlap=network.overlap)
 
     def separate(samples: Samples) -> Samples:
-        blocks = run(network, [samples], samples.shape[1], Passes(), Moments())
+        blocks = run(network, [samples], samples.shape[1], passes, Moments())
         return np.concatenate(list(blocks), axis=-1)
 
     return separate
