@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 
 from av_pipelines.definitions import defs
 from av_pipelines.makers import open_studio
@@ -37,5 +38,5 @@ def test_the_ui_is_told_when_two_nights_went_without() -> None:
     for asset in ("catalog", "report"):
         (spec,) = [s for s in defs.resolve_all_asset_specs() if s.key == dg.AssetKey(asset)]
         policy = spec.freshness_policy
-        assert policy is not None
-        assert policy.fail_window.to_timedelta().total_seconds() == 50 * 3600
+        assert isinstance(policy, TimeWindowFreshnessPolicy)
+        assert policy.fail_window.to_timedelta() == timedelta(hours=50)
