@@ -57,7 +57,7 @@ def project_of(
         SettingsError: a setting that is not allowed.
         ValueError: the media has not what the template needs; it is named.
     """
-    from av_pipelines.videos.project import FILE
+    from av_pipelines.videos.project_file import FILE
     from av_pipelines.videos.templates import TEMPLATES, make_project
 
     folder = folder or studio.store.root / "projects" / f"{key}-{template.replace('_', '-')}"
@@ -81,7 +81,7 @@ def materials_of(store: Store, key: str, wants: str) -> Materials:
 
 
 def _material(store: Store, key: str) -> Material:
-    from av_pipelines.videos.project import Named
+    from av_pipelines.videos.project_parts import Named
     from av_pipelines.videos.templates.materials import Material
 
     source = store.current(key, "source")

@@ -110,8 +110,8 @@ class _Lines:
             print(line, file=sys.stderr, flush=True)
 
     def outcome(self, outcome: Any) -> None:
-        said = f": {outcome.reason}" if outcome.reason else ""
-        print(f"{outcome.key} {outcome.asset} {outcome.event}{said}", file=sys.stderr, flush=True)
+        # why is said once, by the results
+        print(f"{outcome.key} {outcome.asset} {outcome.event}", file=sys.stderr, flush=True)
 
 
 class _Bar:

@@ -7,8 +7,9 @@ projects that are dropped (``sensors.projects``).
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -89,7 +90,10 @@ def new(
     name: Annotated[str, Parameter(help="Folder of the project; it must not be there yet.")],
     media: Annotated[
         list[Path] | None,
-        Parameter(help="With --template: the song, talk, film or pictures.", negative=""),
+        Parameter(
+            help="With --template: the song, talk or film; or pictures, and music to them.",
+            negative="",
+        ),
     ] = None,
     /,
     *,
@@ -97,22 +101,38 @@ def new(
     template: Annotated[
         str | None, Parameter(help="lyric_video, audiogram, trailer or slideshow: a whole project.")
     ] = None,
+    set_: Annotated[
+        list[str] | None,
+        Parameter(
+            name="--set",
+            help="A setting of the template: slideshow.picture_s=6. May be repeated.",
+            negative="",
+        ),
+    ] = None,
     store: Store = None,
 ) -> int:
     """Make a project's folder: standard folders, project.json, a git repository."""
     from av_pipelines.makers import open_studio
-    from av_pipelines.videos.project import ProjectError
+    from av_pipelines.settings import parse_assignments
+    from av_pipelines.videos.project_file import ProjectError
     from av_pipelines.videos.scaffold import new_project
+    from av_pipelines.videos.templates import TEMPLATES
 
     folder = Path(os.path.abspath(name))  # noqa: PTH100 - as it was given
-    if template:
+    if template and template in TEMPLATES:
+        given = parse_assignments(set_ or [], {template: TEMPLATES[template].settings})
+        settings = given.get(template, {}) | ({"title": title} if title else {})
+        if folder.exists():
+            raise UsageError(f"{folder} is there already; choose another name")
         if template == "slideshow":
-            return _slideshow(media or [], folder, title)
+            return _slideshow(media or [], folder, settings)
         if len(media or []) != 1:
             raise UsageError(f"--template {template}: give the one media file that it is made of")
-        return _from_template(open_studio(store), template, (media or [])[0], folder, title)
-    if media:
-        raise UsageError("media files are for --template; without it a project begins empty")
+        return _from_template(open_studio(store), template, (media or [])[0], folder, settings)
+    if template:
+        raise UsageError(f"--template {template}: allowed: {', '.join(TEMPLATES)}")
+    if media or set_:
+        raise UsageError("media and --set are for --template; without it a project begins empty")
     try:
         made = new_project(folder.name, folder.parent, title=title)
     except ProjectError as error:
@@ -123,33 +143,35 @@ def new(
     return DONE
 
 
-def _slideshow(pictures: list[Path], folder: Path, title: str | None) -> int:
+def _slideshow(media: list[Path], folder: Path, settings: Mapping[str, Any]) -> int:
+    from av_pipelines.videos.survey import STILLS
     from av_pipelines.videos.templates import make_project
     from av_pipelines.videos.templates.materials import Material, Materials
 
-    missing = [str(path) for path in pictures if not path.is_file()]
-    if missing or not pictures:
+    missing = [str(path) for path in media if not path.is_file()]
+    stills = [path for path in media if path.suffix.lower() in STILLS]
+    music = [path for path in media if path not in stills]
+    if missing or not stills:
         raise UsageError(f"--template slideshow: give pictures; not there: {', '.join(missing)}")
-    if folder.exists():
-        raise UsageError(f"{folder} is there already; choose another name")
-    stills = tuple(Material(path=path.absolute()) for path in pictures)
-    make_project("slideshow", {}, Materials(title=title or folder.name, pictures=stills), folder)
+    if len(music) > 1:
+        names = ", ".join(path.name for path in music)
+        raise UsageError(f"--template slideshow: {names}: no pictures, and there is one music")
+    given = Materials(
+        title=folder.name,
+        pictures=tuple(Material(path=path.absolute()) for path in stills),
+        music=Material(path=music[0].absolute()) if music else None,
+    )
+    make_project("slideshow", settings, given, folder)
     print(f"{folder}: look at its project.json, then: avp video {folder.name}")
     return DONE
 
 
 def _from_template(
-    studio: Studio, template: str, media: Path, folder: Path, title: str | None
+    studio: Studio, template: str, media: Path, folder: Path, settings: Mapping[str, Any]
 ) -> int:
     from av_pipelines.launch import expand, run_files
     from av_pipelines.template_projects import lacking, project_of, ready
-    from av_pipelines.videos.templates import TEMPLATES
 
-    if template not in TEMPLATES or template not in studio.recipes.names():
-        allowed = ", ".join(name for name in TEMPLATES if name in studio.recipes.names())
-        raise UsageError(f"--template {template}: allowed: {allowed}")
-    if folder.exists():
-        raise UsageError(f"{folder} is there already; choose another name")
     try:
         files = expand([media])
     except (FileNotFoundError, ValueError) as error:
@@ -160,7 +182,6 @@ def _from_template(
         print_results([result], studio.store.library)
         say(f"no {template} was made: {lacking(studio.store, result.key, template)}", INCOMPLETE)
         return INCOMPLETE
-    settings = {"title": title} if title else {}
     project_of(studio, result.key, template, settings, folder)
     print(f"{folder}: look at its project.json, then: avp video {folder.name}")
     return DONE

@@ -103,7 +103,7 @@ TRANSCRIPTS = Maker(
             description="What is said, word by word, as text and subtitles.",
             group="audio",
             settings=TranscriptSettings,
-            code_version="2",
+            code_version="3",
             inputs=("audio",),
             optional_inputs={
                 "stems": lambda settings: settings.song,

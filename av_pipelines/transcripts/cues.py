@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 
-from av_pipelines.transcripts.breaks import clusters, columns, is_spaceless
+from av_pipelines.media.breaks import clusters, columns, is_spaceless
 from av_pipelines.transcripts.subtitle_settings import Rules, SubtitleSettings, rules_for
 from av_pipelines.transcripts.turns import Turn, speakers_of
 from av_pipelines.transcripts.words import Transcript

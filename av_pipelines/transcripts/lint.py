@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from itertools import accumulate, pairwise
 from typing import Any
 
-from av_pipelines.transcripts.breaks import breaks_of, characters, columns
+from av_pipelines.media.breaks import breaks_of, characters, columns
 from av_pipelines.transcripts.cues import Cue, write
 from av_pipelines.transcripts.subtitle_settings import Rules
 from av_pipelines.transcripts.timing import Clock, reading_ms

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from av_pipelines.transcripts.breaks import NEVER, Break, breaks_of, characters, columns
+from av_pipelines.media.breaks import NEVER, Break, breaks_of, characters, columns
 from av_pipelines.transcripts.subtitle_settings import Rules
 from av_pipelines.transcripts.timing import Clock
 
@@ -109,7 +109,8 @@ def _cheapest(
         last = text.furthest[last]
     places = np.flatnonzero(forced)
     last = np.minimum(last, places[np.searchsorted(places, np.arange(n), side="right")])
-    last = np.minimum(last, np.searchsorted(ends, ins[:n] + rules.max_ms, side="right"))
+    gone = np.maximum.accumulate(np.minimum(ends, limits[1:]))  # a cue goes before the next comes
+    last = np.minimum(last, np.searchsorted(gone, ins[:n] + rules.max_ms, side="right"))
     last = np.maximum(last, np.arange(n) + 1)
 
     pause = np.where(costs < NEVER, _PAUSE_PER_S * np.minimum(pauses / 1000, 1), 0)

@@ -14,7 +14,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from av_pipelines.transcripts.breaks import characters
+from av_pipelines.media.breaks import characters
 from av_pipelines.transcripts.subtitle_settings import Rules
 
 if TYPE_CHECKING:

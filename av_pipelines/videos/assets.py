@@ -56,7 +56,7 @@ def _read(
 ) -> tuple[Project, Resolver, Material]:
     """Read a project and find all that it names."""
     from av_pipelines.videos.gather import gather
-    from av_pipelines.videos.project import project_file, read_project
+    from av_pipelines.videos.project_file import project_file, read_project
     from av_pipelines.videos.resolve import Resolver
 
     file = project_file(Path(record.origin))
@@ -67,7 +67,7 @@ def _read(
 
 def find_sources(record: ProjectRecord, settings: TimelineSettings, store: Store) -> list[InputRef]:
     """Name all that a timeline is made from: its project, artifacts, and files by their hash."""
-    from av_pipelines.videos.project import check_unique
+    from av_pipelines.videos.project_file import check_unique
 
     project, resolver, _ = _read(record, settings, store)
     others = (Path(other.origin) for other in _projects(store) if other.key != record.key)
@@ -129,7 +129,7 @@ TIMELINE = Maker(
             description="The project's shots in order, as OpenTimelineIO and as an edit list.",
             group="assembled",
             settings=TimelineSettings,
-            code_version="1",
+            code_version="2",
             kinds=frozenset({"otio", "edl"}),
             verify=_verify_timeline,
         ),
@@ -192,7 +192,7 @@ VIDEO = Maker(
             description="The film, rendered and checked.",
             group="assembled",
             settings=VideoSettings,
-            code_version="2",
+            code_version="3",
             inputs=("timeline",),
             kinds=frozenset({"ffmpeg"}),
             checks=(
@@ -218,7 +218,7 @@ CUTDOWNS = Maker(
             description="The film in the shapes and lengths that platforms ask for.",
             group="assembled",
             settings=CutdownsSettings,
-            code_version="2",
+            code_version="3",
             inputs=("timeline",),
             kinds=frozenset({"ffmpeg"}),
         ),

@@ -1,26 +1,27 @@
 """What is said in a film: words of transcripts, on the film's time, broken into captions.
 
 Here: from ``transcript.json`` through in, out and speed of shots and lanes to captions. Not here:
-recognising words (the room of transcripts), how captions look and where (``words``, ``restyle``).
+recognising words (the room of transcripts), where they are broken (``breaking``), how captions look
+and where (``words``, ``restyle``).
 """
 
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
+from av_pipelines.media.breaks import columns
+from av_pipelines.videos.breaking import Words, broken
 from av_pipelines.videos.cut import Caption, Word
 
 _PAUSE = Fraction(3, 4)  # of silence, after which words stand in a caption of their own
 _HOLD = Fraction(1, 2)  # after the last word
 _LEAST, _MOST = Fraction(1), Fraction(7)  # how long a caption is shown
-_STOPS = ".!?…。！？।؟"
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,12 @@ def on_film(heard: Iterable[Heard]) -> list[Said]:
 
 
 def make_captions(
-    words: Sequence[Said], *, max_chars: int, max_lines: int, until: Fraction
+    words: Sequence[Said],
+    *,
+    max_chars: int,
+    max_lines: int,
+    until: Fraction,
+    language: str | None = None,
 ) -> tuple[Caption, ...]:
     """Break words into captions that follow each other.
 
@@ -100,65 +106,43 @@ def make_captions(
         max_chars: columns of a line; a longer word stands alone.
         max_lines: of a caption.
         until: the film's end.
+        language: code; decides which words belong together.
     """
-    groups: list[list[Said]] = []
-    for word in words:
-        if word.start >= until:
-            break
-        if not groups or _begins_anew(groups[-1], word, max_chars, max_lines):
-            groups.append([])
-        groups[-1].append(word)
+    shown = [word for word in words if word.start < until]
+    pauses = [Fraction(0), *(b.start - a.end for a, b in pairwise(shown))]
+    ended = [False, *(word.ends for word in shown)]
+    # words of one passage may stand together
+    anew = (end or pause > _PAUSE for end, pause in zip(ended, pauses, strict=False))
+    passage = list(accumulate(anew, initial=0))[1:]
+
+    def together(first: int, behind: int) -> bool:
+        last = behind - 1
+        return passage[first] == passage[last] and shown[last].end - shown[first].start <= _MOST
+
+    texts = [word.text for word in shown]
+    measured = Words(
+        texts,
+        [word.spaced for word in shown],
+        [columns(text) for text in texts],
+        1.0,
+        [word.ends for word in shown],
+        [float(pause) for pause in pauses],
+    )
+    captions = broken(measured, max_chars, max_lines, language, together)
+    groups = [[shown[first:behind] for first, behind in rows] for rows in captions]
     return tuple(
-        _caption(group, following[0].start if following else until, max_chars, max_lines)
+        _caption(group, following[0][0].start if following else until)
         for group, following in pairwise([*groups, []])
     )
 
 
-def _begins_anew(group: Sequence[Said], word: Said, max_chars: int, max_lines: int) -> bool:
-    last = group[-1]
-    return (
-        last.ends
-        or word.start - last.end > _PAUSE
-        or word.end - group[0].start > _MOST
-        or (last.text[-1] in _STOPS and _columns(_text(group)) * 2 > max_chars)
-        or _lines([*group, word], max_chars, max_lines) is None
-    )
-
-
-def _caption(group: Sequence[Said], following: Fraction, max_chars: int, max_lines: int) -> Caption:
+def _caption(rows: Sequence[Sequence[Said]], following: Fraction) -> Caption:
+    group = [word for row in rows for word in row]
     start = group[0].start
     end = max(min(max(group[-1].end + _HOLD, start + _LEAST), following), group[0].end)
-    lines = _lines(group, max_chars, max_lines) or (_text(group),)
-    return Caption(start, end, lines, tuple(Word(w.start, min(w.end, end), w.text) for w in group))
-
-
-def _lines(group: Sequence[Said], max_chars: int, max_lines: int) -> tuple[str, ...] | None:
-    """Break words into as few and as even lines as hold them; None where none do."""
-    for count in range(1, max_lines + 1):
-        whole = _columns(_text(group))
-        for width in range(-(-whole // count), max_chars + 1):
-            lines = _filled(group, width)
-            if len(lines) <= count:
-                return tuple(lines)
-    return None if len(group) > 1 else (_text(group),)
-
-
-def _filled(group: Sequence[Said], width: int) -> list[str]:
-    lines: list[list[Said]] = []
-    for word in group:
-        if not lines or _columns(_text([*lines[-1], word])) > width:
-            lines.append([])
-        lines[-1].append(word)
-    return [_text(line) for line in lines]
+    words = tuple(Word(w.start, min(w.end, end), w.text) for w in group)
+    return Caption(start, end, tuple(map(_text, rows)), words)
 
 
 def _text(words: Sequence[Said]) -> str:
     return "".join((" " if word.spaced else "") + word.text for word in words).strip()
-
-
-def _columns(text: str) -> int:
-    """Width of a text: letters of East Asian scripts take two columns, marks none."""
-    return sum(
-        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
-        for c in text
-    )

@@ -14,13 +14,15 @@ import numpy as np
 
 from av_pipelines.videos.cut import Cut, Framing, Shot
 from av_pipelines.videos.delivery import CONTAINERS, Codec, Delivery, Quality
-from av_pipelines.videos.framing import STEP_S, follow, ken_burns, subject
+from av_pipelines.videos.framing import STEP_S, crop_size, follow, held, ken_burns, subject
 from av_pipelines.videos.looking import Seen
 from av_pipelines.videos.platforms import Platform, Platforms, load_platforms
 from av_pipelines.videos.restyle import captions_for, overlays_for
+from av_pipelines.videos.settings import Sizes
 from av_pipelines.videos.shorten import Interest, shortened
 
 _SAME_SHAPE = 0.01  # shapes this near to each other are one
+_LEAST = 720  # pixels of the shorter side: places show less as of poor quality, words are coarse
 
 Looks = Callable[[Sequence[Shot], Fraction], Sequence[Seen | None]]
 """Looks at shots of a cut of some frame rate: ``looking.look_at`` with its folders given."""
@@ -44,6 +46,7 @@ def plan(
     captions: bool = True,
     codec: Codec = "h264",
     quality: Quality | None = None,
+    sizes: Sizes = "auto",
     table: Platforms | None = None,
 ) -> list[Batch]:
     """Say what to render for some platforms.
@@ -59,6 +62,8 @@ def plan(
         captions: whether captions are placed anew for each shape.
         codec: of the picture.
         quality: of the picture; None: what the film says.
+        sizes: ``platform``: those of the table; ``auto``: no larger than what is cut out of the
+            film (``_size``).
         table: of platforms; None: the one that ships.
 
     Returns:
@@ -92,7 +97,7 @@ def plan(
             Batch(
                 made,
                 tuple(
-                    _delivery(made, name, table.get(name), seen, captions, codec, quality)
+                    _delivery(made, name, table.get(name), seen, captions, codec, quality, sizes)
                     for name in group
                 ),
             )
@@ -134,8 +139,9 @@ def _delivery(
     captions: bool,
     codec: Codec,
     quality: Quality | None,
+    sizes: Sizes,
 ) -> Delivery:
-    width, height = _size(cut, platform)
+    width, height = _size(cut, platform, sizes)
     aspect = width / height
     own = cut.width / cut.height
     anew = abs(aspect / own - 1) > _SAME_SHAPE
@@ -160,9 +166,20 @@ def _delivery(
     )
 
 
-def _size(cut: Cut, platform: Platform) -> tuple[int, int]:
-    """Give the platform's size, or that shape as small as the film is: nothing is blown up."""
-    scale = min(1.0, min(cut.width, cut.height) / min(platform.width, platform.height))
+def _size(cut: Cut, platform: Platform, sizes: Sizes) -> tuple[int, int]:
+    """Give the platform's size, or that shape as small as the film's own pixels fill it.
+
+    From 1920x1080, 4:5 is cut out as 864x1080, and more pixels would show no more. The shorter
+    side has ``_LEAST`` all the same, if the film's has. Pictures that stand have more pixels than
+    the film: it is made in full height or width.
+    """
+    if sizes == "platform":
+        return platform.width, platform.height
+    share, _ = crop_size(cut.width / cut.height, platform.aspect)
+    moving = any(shot.path is not None and not shot.still for shot in cut.shots)
+    least = min(cut.width, cut.height, *([_LEAST] if moving else []))
+    scale = max(share * cut.width / platform.width, least / min(platform.width, platform.height))
+    scale = min(1.0, scale)
     return 2 * round(platform.width * scale / 2), 2 * round(platform.height * scale / 2)
 
 
@@ -172,14 +189,15 @@ def _framing(
     """Give the path of the crop; none for what is to be shown whole."""
     if shot.path is None or (shot.still and shot.fit in ("pad", "blur_pad")):
         return ()
-    if shot.framing:  # somebody has said where the subject is
-        return shot.framing
     middle = Framing(Fraction(0), 0.5, 0.5)
     if shot.still:
         at = subject(seen.thumbnails[0]) if seen else (0.5, 0.5)
-        if shot.fit == "ken_burns":
-            return ken_burns(at, shot.frames / rate, inwards=number % 2 == 0)
-        return (replace(middle, x=at[0], y=at[1]),)
+        if shot.fit != "ken_burns":
+            return shot.framing or (replace(middle, x=at[0], y=at[1]),)
+        path = shot.framing or ken_burns(at, shot.frames / rate, inwards=number % 2 == 0)
+        return held(path, at, seen.aspect, aspect) if seen else path
+    if shot.framing:  # somebody has said where the subject is
+        return shot.framing
     if seen is None:
         return (middle,)
     return follow(seen.thumbnails, STEP_S, seen.aspect, aspect) or (middle,)

@@ -13,6 +13,7 @@ and never leaves the range of its targets.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -31,6 +32,7 @@ MAX_ACCELERATION = 1.6
 """In its own widths (or heights) per second squared."""
 
 _AT_REST = 0.22  # a subject that stays within this share of the crop: the crop stays too
+_AWAY = 0.22  # share of the crop that a still's subject may be from its middle
 _MOVING_COSTS = 0.35  # how little the target likes to jump
 _TOLERANCE = 0.0015  # how far key points may be from the path, in shares of the source
 
@@ -98,6 +100,38 @@ def ken_burns(
     near = Framing(seconds if inwards else Fraction(0), x, y, zoom)
     far = Framing(Fraction(0) if inwards else seconds, 0.5, 0.5, 1.0)
     return (far, near) if inwards else (near, far)
+
+
+def held(
+    path: Sequence[Framing], at: tuple[float, float], source: float, film: float
+) -> tuple[Framing, ...]:
+    """Keep a point in the picture: move a path as little as that takes.
+
+    A path over a still that was chosen for one shape leaves its subject out in a narrower one,
+    which shows less beside the middle.
+
+    Args:
+        path: key points.
+        at: the point, in shares of the source's width and height.
+        source: width by height of the source, as shown.
+        film: width by height wanted.
+
+    Returns:
+        Key points; beyond the edge they are at it.
+    """
+
+    def moved(middle: float, to: float, size: float) -> float:
+        return round(min(max(middle, to - _AWAY * size), to + _AWAY * size), 5)
+
+    width, height = crop_size(source, film)
+    return tuple(
+        replace(
+            point,
+            x=moved(point.x, at[0], width / point.zoom),
+            y=moved(point.y, at[1], height / point.zoom),
+        )
+        for point in path
+    )
 
 
 def _path(profile: np.ndarray, window: float, step_s: float) -> np.ndarray:

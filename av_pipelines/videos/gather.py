@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from av_pipelines.videos.project import Overlay, Project, ProjectError, Scene, Shot, Source
+from av_pipelines.videos.project import Project
+from av_pipelines.videos.project_file import ProjectError
+from av_pipelines.videos.project_parts import Overlay, Shot, Source
+from av_pipelines.videos.project_values import Scene
 from av_pipelines.videos.resolve import Found, Resolver
 
 if TYPE_CHECKING:

@@ -21,7 +21,9 @@ from av_pipelines.videos.edl import to_timeline
 from av_pipelines.videos.foreign_otio import read_otio
 from av_pipelines.videos.otio_items import CMX, OURS, Placed, is_plain, placed, rate_of
 from av_pipelines.videos.otio_time import otio_range, seconds
-from av_pipelines.videos.project import Project, ProjectError, Reel
+from av_pipelines.videos.project import Project
+from av_pipelines.videos.project_file import ProjectError
+from av_pipelines.videos.project_parts import Reel
 from av_pipelines.videos.resolve import Found, Resolver
 from av_pipelines.videos.shots import Wrong
 from av_pipelines.videos.survey import Survey

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
-from av_pipelines.videos.project import ProjectError, Reel, Source
+from av_pipelines.videos.project_file import ProjectError
+from av_pipelines.videos.project_parts import Reel, Source
 from partitions.keys import is_key
 
 _MOST_FILES = 20_000
@@ -258,6 +259,6 @@ def _same_stem(path: Path, name: str) -> bool:
 
 
 def _same_reel(path: Path, name: str) -> bool:
-    from av_pipelines.videos.edl import reel_name
+    from av_pipelines.videos.edl_of import reel_name
 
     return reel_name(path.stem) == name.upper()

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 
+from av_pipelines.videos.breaking import Words, broken
 from av_pipelines.videos.cut import Caption, Captions, Overlay, Word
 from av_pipelines.videos.platforms import Platform, SafeArea
 
@@ -73,7 +74,9 @@ def captions_for(captions: Captions, platform: Platform) -> Captions:
     return replace(
         captions,
         cues=tuple(
-            part for cue in captions.cues for part in fitted(cue, width, lines, bold=style.bold)
+            part
+            for cue in captions.cues
+            for part in fitted(cue, width, lines, bold=style.bold, language=captions.language)
         ),
         style=style,
         anchor=anchor,
@@ -121,14 +124,25 @@ def _overlay(overlay: Overlay, platform: Platform, aspect: float) -> Overlay:
     return replace(overlay, style=style, margin=round(margin, 4), size=size)
 
 
-def fitted(cue: Caption, width: float, lines: int, *, bold: bool = False) -> list[Caption]:
+def fitted(
+    cue: Caption, width: float, lines: int, *, bold: bool = False, language: str | None = None
+) -> list[Caption]:
     """Make captions of a caption that fit in so many lines of a width (as ``text_width``)."""
     if len(cue.lines) <= lines and all(text_width(x, bold=bold) <= width for x in cue.lines):
         return [cue]
-    rows = _balanced(_pieces(cue), width, lines, bold)
-    groups = [rows[i : i + lines] for i in range(0, len(rows), lines)]
-    if not groups:
+    pieces = _pieces(cue)
+    if not pieces:
         return [cue]
+    measured = Words(
+        [piece.text for piece in pieces],
+        [piece.spaced for piece in pieces],
+        [text_width(piece.text, bold=bold) for piece in pieces],
+        text_width(" ", bold=bold),
+    )
+    groups = [
+        [pieces[first:behind] for first, behind in rows]
+        for rows in broken(measured, width, lines, language)
+    ]
     starts = [cue.start, *(max(group[0][0].start, cue.start) for group in groups[1:]), cue.end]
     return [
         Caption(
@@ -140,30 +154,6 @@ def fitted(cue: Caption, width: float, lines: int, *, bold: bool = False) -> lis
         for group, (start, end) in zip(groups, pairwise(starts), strict=True)
         if end > start
     ]
-
-
-def _balanced(pieces: Sequence[_Piece], width: float, lines: int, bold: bool) -> list[list[_Piece]]:
-    """Break into as few lines as fit, then make these about as long as each other."""
-    rows = _rows(pieces, width, bold)
-    if len(rows) < 2:
-        return rows
-    low, high = width / 4, width
-    for _ in range(12):
-        middle = (low + high) / 2
-        low, high = (
-            (low, middle) if len(_rows(pieces, middle, bold)) <= len(rows) else (middle, high)
-        )
-    return _rows(pieces, high, bold)
-
-
-def _rows(pieces: Sequence[_Piece], width: float, bold: bool) -> list[list[_Piece]]:
-    rows: list[list[_Piece]] = []
-    for piece in pieces:
-        if rows and text_width(_write([*rows[-1], piece]), bold=bold) <= width:
-            rows[-1].append(piece)
-        else:
-            rows.append([piece])
-    return rows
 
 
 def _write(row: Sequence[_Piece]) -> str:

@@ -14,7 +14,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from av_pipelines.videos.project import FILE, Project, ProjectError, ProjectSettings, save_project
+from av_pipelines.videos.project import Project, ProjectSettings
+from av_pipelines.videos.project_file import FILE, ProjectError, save_project
 
 FOLDERS = {
     "01_Assets": "films, pictures and sounds as they came",

@@ -16,6 +16,7 @@ from resources.accelerator import Setting
 
 Codec = Literal["h264", "h265", "av1", "prores", "vp9"]
 Quality = Literal["low", "standard", "high"]
+Sizes = Literal["auto", "platform"]
 
 _TIMECODE = re.compile(r"\d{2}:[0-5]\d:[0-5]\d[:;]\d{2}")
 
@@ -81,6 +82,11 @@ class CutdownsSettings(Settings):
     framing: Literal["subject", "centre"] = "subject"
     """What stays in the picture where it is narrower than the film: faces and what draws the eye,
     or the middle."""
+
+    sizes: Sizes = "auto"
+    """``auto``: no larger than what is cut out of the film, but at least 720 pixels on the shorter
+    side if the film has them (of 1080p, 9:16 is 720x1280 and 4:5 is 864x1080); ``platform``: the
+    full size of the place, such as 1080x1920, blown up where it must be."""
 
     captions: bool = True
     """Whether captions are placed anew for each shape."""

@@ -15,17 +15,10 @@ from typing import Any
 
 from av_pipelines.media.timecode import from_timecode, timecode_rate
 from av_pipelines.videos.cut import Transition
-from av_pipelines.videos.project import (
-    EndCard,
-    Frame,
-    ProjectError,
-    Scene,
-    Shot,
-    fraction,
-    is_timecode,
-    seconds_of,
-)
-from av_pipelines.videos.project import Transition as GivenTransition
+from av_pipelines.videos.project_file import ProjectError
+from av_pipelines.videos.project_parts import EndCard, Shot
+from av_pipelines.videos.project_parts import Transition as GivenTransition
+from av_pipelines.videos.project_values import Frame, Scene, fraction, is_timecode, seconds_of
 from av_pipelines.videos.resolve import Found
 from av_pipelines.videos.survey import Survey
 

@@ -7,7 +7,7 @@ Not here: each of the parts.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -19,19 +19,21 @@ from av_pipelines.media.edl import write_edl
 from av_pipelines.media.timecode import nominal, to_timecode
 from av_pipelines.settings import SettingsError
 from av_pipelines.videos.assembly import Assembly
-from av_pipelines.videos.cut import Cut
+from av_pipelines.videos.cut import Cut, Lane
 from av_pipelines.videos.cut_of import cut_of
-from av_pipelines.videos.edl import to_edits
+from av_pipelines.videos.edl_of import to_edits
 from av_pipelines.videos.gather import Material
 from av_pipelines.videos.otio_items import OURS, rate_of
 from av_pipelines.videos.project import Project
 from av_pipelines.videos.settings import TimelineSettings
 from av_pipelines.videos.shots import Wrong
+from av_pipelines.videos.survey import Survey
 
 log = logging.getLogger(__name__)
 
 OTIO, EDL = "timeline.otio", "timeline.edl"
 _SHOWN = 200  # rows of a table
+_SILENT_S = 1  # without music at the end that are noticed
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ def write_timeline(
         ProjectError: naming the shot and the field.
     """
     try:
-        timeline = Assembly(project, material, settings, wrong).timeline()
+        assembly = Assembly(project, material, settings, wrong)
+        timeline = assembly.timeline()
         cut = cut_of(timeline)
         edits = to_edits(timeline, drop=settings.drop_frame)
         text = write_edl(edits, rate_of(timeline))
@@ -74,6 +77,9 @@ def write_timeline(
     unsaid = tuple(_unsaid(timeline, cut))
     for line in unsaid:
         log.info("timeline.edl of %r cannot say: %s", project.title, line)
+    notes = list(_notes(cut, assembly.surveys))
+    for note in notes:
+        log.warning("%r: %s", project.title, note)
     facts = {
         "duration_s": round(float(cut.duration), 6),
         "frames": cut.frames,
@@ -87,12 +93,32 @@ def write_timeline(
     tables = {
         "shots": _rows(timeline, cut, drop=edits.drop),
         "edl": [{"line": line} for line in text.splitlines()[:_SHOWN]],
+        "notes": [{"note": note} for note in notes],
         "not in the edl": [{"what": line} for line in unsaid],
     }
     return Written(cut, facts, {name: rows for name, rows in tables.items() if rows}, unsaid)
 
 
 # ---------------------------------------------------------------------- what people see
+
+
+def _notes(cut: Cut, surveys: Mapping[Path, Survey]) -> Iterable[str]:
+    """Say what a person should know: music that ends by itself, well before the film."""
+    music = [lane for lane in cut.lanes if lane.role == "music"]
+    if not music or any(lane.loop for lane in music):
+        return
+
+    def end(lane: Lane) -> Fraction:
+        whole = (surveys[lane.path].end or Fraction(0)) - lane.start
+        return lane.at + (whole if lane.duration is None else lane.duration)
+
+    last = max(music, key=end)
+    left = cut.duration - end(last)
+    if last.duration is None and left > _SILENT_S:
+        yield (
+            f"the music {last.path.name} ends at {float(end(last)):.1f} s, {float(left):.1f} s "
+            'before the film; "loop": true in `audio` plays it again'
+        )
 
 
 def _unsaid(timeline: otio.schema.Timeline, cut: Cut) -> Iterable[str]:

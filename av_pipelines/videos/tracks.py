@@ -17,10 +17,12 @@ import opentimelineio as otio
 
 from av_pipelines.videos.cut import Framing, Lane, Transition
 from av_pipelines.videos.cut_json import to_json
-from av_pipelines.videos.edl import reel_name
+from av_pipelines.videos.edl_of import reel_name
 from av_pipelines.videos.otio_items import CMX, OURS, colour_reference, speed_effect
 from av_pipelines.videos.otio_time import otio_range, otio_time
-from av_pipelines.videos.project import EndCard, ProjectError, fraction
+from av_pipelines.videos.project_file import ProjectError
+from av_pipelines.videos.project_parts import EndCard
+from av_pipelines.videos.project_values import fraction
 from av_pipelines.videos.resolve import Found
 from av_pipelines.videos.shots import Cutter, Piece
 from av_pipelines.videos.survey import Survey

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from av_pipelines.transcripts.breaks import characters, clusters, columns
+from av_pipelines.media.breaks import characters, clusters, columns
 from av_pipelines.transcripts.cues import Cue, make_cues
 from av_pipelines.transcripts.lint import lint
 from av_pipelines.transcripts.subtitle_settings import SubtitleSettings, rules_for

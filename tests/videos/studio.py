@@ -15,7 +15,7 @@ from av_pipelines.media.audio import AudioWriter
 from av_pipelines.videos.cut import Cut
 from av_pipelines.videos.cut_of import read_cut
 from av_pipelines.videos.gather import gather
-from av_pipelines.videos.project import read_project
+from av_pipelines.videos.project_file import read_project
 from av_pipelines.videos.resolve import Held, Resolver
 from av_pipelines.videos.settings import TimelineSettings
 from av_pipelines.videos.timeline import write_timeline

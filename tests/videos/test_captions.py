@@ -58,3 +58,32 @@ def test_words_that_are_cut_out_are_not_shown_and_speed_is_followed() -> None:
         ("3", 0, Fraction(1, 4)), ("4", Fraction(1, 2), Fraction(3, 4)),
         ("0", 1, Fraction(3, 2)),
     ]  # fmt: skip
+
+
+def broken_up(text: str, max_chars: int, lines: int = 2, pause_after: str = "") -> list[list[str]]:
+    """Break text whose words take a third of a second each."""
+    said, at = [], Fraction(0)
+    for word in text.split():
+        said.append(Said(at, at + Fraction(1, 3), word))
+        at += Fraction(1, 3) + (Fraction(1, 2) if word == pause_after else 0)
+    made = make_captions(said, max_chars=max_chars, max_lines=lines, until=at + 1, language="en")
+    return [list(caption.lines) for caption in made]
+
+
+def test_lines_and_captions_end_where_phrases_do() -> None:
+    inaugural = "what your country can do for you, ask what you can do for your country."
+    assert broken_up(inaugural, 42) == [
+        ["what your country can do for you,", "ask what you can do for your country."]
+    ]
+    assert broken_up(inaugural, 30) == [
+        ["what your country can do", "for you,"],
+        ["ask what you can do", "for your country."],
+    ]
+    assert broken_up("I went to the old house in the hills of my youth", 28) == [
+        ["I went to the old house", "in the hills of my youth"]
+    ]
+
+
+def test_a_pause_is_a_better_place_to_break_than_none() -> None:
+    text = "one two three four five six seven eight nine ten"
+    assert broken_up(text, 30, 1, pause_after="four")[0] == ["one two three four"]

@@ -75,6 +75,41 @@ def test_usual_platforms_are_one_of_each_shape_rendered_together():
     assert set(tiktok.framing or {}) == {0, 1}
 
 
+def test_no_shape_has_more_pixels_than_are_cut_out_of_the_film_unless_asked_for():
+    wanted = ["youtube", "tiktok", "instagram_feed", "square"]
+
+    def made(cut: Cut, **more) -> list[tuple[int, int]]:
+        (batch,) = plan(cut, wanted, **more)
+        return [(d.width, d.height) for d in batch.deliveries]
+
+    full = replace(film(shot(0, 4)), width=1920, height=1080)
+    # 9:16 would be 608x1080; nobody takes less than 720 on the shorter side
+    assert made(full) == [(1920, 1080), (720, 1280), (864, 1080), (1080, 1080)]
+    ultra = replace(full, width=3840, height=2160)
+    platforms = [(1920, 1080), (1080, 1920), (1080, 1350), (1080, 1080)]
+    assert made(ultra) == platforms
+    assert made(full, sizes="platform") == platforms
+    # pictures that stand, and words, have no such bound
+    assert made(replace(full, shots=(replace(shot(0, 4), still=True),))) == platforms
+    small = replace(full, width=640, height=360)
+    assert made(small) == [(640, 360), (360, 640), (360, 450), (360, 360)]
+
+
+def test_a_still_that_was_framed_for_one_shape_shows_its_subject_in_every_other():
+    zoom = (Framing(Fraction(0), 0.5, 0.5), Framing(Fraction(4), 0.7, 0.5, 1.12))
+    still = replace(shot(0, 4), still=True, fit="ken_burns", framing=zoom)
+    picture = np.full((1, 54, 96, 3), 90, np.uint8)
+    picture[:, 20:34, 78:90] = (220, 160, 130)  # at 0.875 of the width
+    (batch,) = plan(film(still), ["tiktok"], looks=lambda shots, rate: [Seen(picture, 16 / 9)])
+    path = (batch.deliveries[0].framing or {})[0]
+    assert [(p.at, p.zoom) for p in path] == [(0, 1), (4, 1.12)]
+    for point in path:
+        half = (9 / 16) ** 2 / point.zoom / 2
+        middle = min(point.x, 1 - half)  # a crop stays within the picture
+        assert middle - half < 78 / 96
+        assert middle + half > 90 / 96
+
+
 def test_a_long_film_is_cut_short_where_a_platform_wants_that():
     cut = film(*(shot(i, 9) for i in range(20)))
     batches = plan(cut, ["youtube", "shorts", "reels", "instagram_feed"])

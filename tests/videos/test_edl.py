@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from av_pipelines.media.edl import EdlError, read_edl, write_edl
 from av_pipelines.media.timecode import RATES, may_drop
-from av_pipelines.videos.edl import reel_name, to_edits, to_timeline
+from av_pipelines.videos.edl import to_timeline
+from av_pipelines.videos.edl_of import reel_name, to_edits
 from av_pipelines.videos.otio_items import colour_reference, placed, speed_effect
 from av_pipelines.videos.otio_time import otio_range, otio_time
 

@@ -50,7 +50,7 @@ def cut(tmp_path_factory) -> Cut:
     studio = Studio()
     studio.add(KEY, "source", folder, file=song.name)
     studio.add(KEY, "transcript", folder)
-    from av_pipelines.videos.project import Named
+    from av_pipelines.videos.project_parts import Named
 
     material = Material(song, Named(media=KEY), 11.0, transcript=transcript)
     make_project("lyric_video", {}, Materials("Ask not", song=material), folder / "film")

@@ -12,18 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from av_pipelines.videos.project import (
-    Project,
+from av_pipelines.videos.project import Project, ProjectSettings, schema_text
+from av_pipelines.videos.project_file import (
     ProjectError,
-    ProjectSettings,
     StaleVersion,
     check_unique,
     parse_project,
     read_project,
     save_project,
-    schema_text,
-    seconds_of,
 )
+from av_pipelines.videos.project_parts import Captions, EndCard, Lane, Overlay, Shot, Wave
+from av_pipelines.videos.project_values import seconds_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -35,6 +34,13 @@ def parsed(**said: Any) -> Project:
 def test_the_schema_in_the_docs_is_that_of_the_code() -> None:
     """After a change: ``python -m av_pipelines.videos.project``."""
     assert (ROOT / "docs" / "project.schema.json").read_text("utf-8") == schema_text()
+
+
+def test_every_field_is_in_the_docs() -> None:
+    said = (ROOT / "docs" / "videos.md").read_text("utf-8")
+    parts = (Project, ProjectSettings, Shot, Overlay, Captions, Lane, EndCard, Wave)
+    fields = {field.alias or name for part in parts for name, field in part.model_fields.items()}
+    assert not [name for name in sorted(fields) if f"`{name}`" not in said]
 
 
 def test_a_project_comes_back_as_it_was_written() -> None:
@@ -94,6 +100,59 @@ def test_what_is_wrong_is_named_once_with_shot_and_field(
     assert len(lines) == 1
     assert lines[0].startswith(f"project.json: {where}")
     assert what in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("said", "field", "meant"),
+    [
+        ({"shots": [{"path": "a", "duraton": 1}]}, "shots[0].duraton", "duration"),
+        ({"titel": "A film"}, "titel", "title"),
+        ({"captions": {"karaoke": True, "maxchars": 30}}, "captions.maxchars", "max_chars"),
+        ({"overlays": [{"text": "a", "style": {"color": "#ffffff"}}]}, "overlays[0].style.color",
+         "colour"),
+        ({"sources": {"A001": {"path": "a", "timecod": "00:00:00:00"}}}, "sources.A001.timecod",
+         "timecode"),
+        ({"project_settings": {"frame_rate": 25}}, "project_settings.frame_rate", None),
+    ],
+)  # fmt: skip
+def test_an_unknown_field_is_told_what_it_may_have_meant(
+    said: dict[str, Any], field: str, meant: str | None
+) -> None:
+    with pytest.raises(ProjectError) as error:
+        parsed(**said)
+    told = str(error.value)
+    assert told.startswith(f"project.json: {field} = ")
+    assert (f"did you mean {meant}?" in told) == (meant is not None)
+    assert "allowed: " in told
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "cause"),
+    [
+        ('{\n "title": "A",\n}', "line 3, column 1", "comma stands before the closing }"),
+        ('{"shots": [1, 2, ]}', "line 1, column 18", "comma stands before the closing ]"),
+        ('{\n "title": "A"\n "shots": []}', "line 3, column 2", "a comma is missing before"),
+        ("{'title': 1}", "line 1, column 2", "double quotes"),
+        ('{"title": “A”}', "line 1, column 11", "straight quotes"),
+        ('{\n // mine\n "title": "A"}', "line 2, column 2", "no comments"),
+        ('{"captions": {"karaoke": True}}', "line 1, column 26", "written true"),
+        ('{"title": "A', "line 1, column 11", "not closed"),
+        ('{"path": "C:\\video.mp4"}', "line 1, column 13", "backslash"),
+        ('{"title": "A"', "line 1, column 14", "ends before all brackets"),
+        ('{"title" "A"}', "line 1, column 10", "a colon is missing"),
+        ('{"title": A}', "line 1, column 11", "a value is missing"),
+        ('{"title": "A"}}', "line 1, column 15", "a bracket too many"),
+        ('{"title": "A\nB"}', "line 1, column 13", "new line"),
+        ("", "line 1, column 1", "empty"),
+    ],
+)
+def test_what_is_no_json_is_told_where_and_the_likely_cause(
+    text: str, place: str, cause: str
+) -> None:
+    with pytest.raises(ProjectError) as error:
+        parse_project(text.encode(), "project.json")
+    assert str(error.value).startswith(f"project.json: {place}: not JSON: ")
+    assert cause in str(error.value)
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000, b"null", b"1e999"])

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from av_pipelines.videos.project import ProjectError, ProjectSettings, read_project
+from av_pipelines.videos.project import ProjectSettings
+from av_pipelines.videos.project_file import ProjectError, read_project
 from av_pipelines.videos.scaffold import FOLDERS, NO_GIT, NO_LFS, new_project
 
 

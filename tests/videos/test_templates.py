@@ -14,7 +14,8 @@ from PIL import Image
 from av_pipelines.media.confined import ConfinedError
 from av_pipelines.media.picture import CHUNK, ROW, Header, PictureWriter
 from av_pipelines.settings import SettingsError
-from av_pipelines.videos.project import Named, StaleVersion, read_project
+from av_pipelines.videos.project_file import StaleVersion, read_project
+from av_pipelines.videos.project_parts import Named
 from av_pipelines.videos.templates import TEMPLATES, make_project
 from av_pipelines.videos.templates.materials import Material, Materials
 from tests.videos.studio import Studio, clicks, facts_of, picture, write_sound, write_transcript

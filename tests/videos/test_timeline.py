@@ -19,7 +19,8 @@ from av_pipelines.videos.cut_of import read_cut
 from av_pipelines.videos.delivery import Delivery
 from av_pipelines.videos.gather import gather
 from av_pipelines.videos.otio_time import otio_range, otio_time
-from av_pipelines.videos.project import Project, ProjectError, read_project, save_project
+from av_pipelines.videos.project import Project
+from av_pipelines.videos.project_file import ProjectError, read_project, save_project
 from av_pipelines.videos.render import render
 from av_pipelines.videos.resolve import Held, Resolver
 from av_pipelines.videos.settings import TimelineSettings
@@ -243,6 +244,25 @@ def test_what_a_list_cannot_say_stays_in_otio_and_is_told(desk: Desk) -> None:
         "overlays (2)", "captions (1)", "sounds under the film (1)",
         "shots with another fit than pad (1)",
     ]  # fmt: skip
+
+
+def test_music_that_ends_well_before_the_film_is_told(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    long = [{"path": "still.png", "duration": 15}]
+
+    def told(**lane: Any) -> list[str]:
+        written = desk.compile(shots=long, audio=[{"path": "music.flac", **lane}])
+        return [row["note"] for row in written.tables.get("notes", [])]
+
+    (note,) = told(at=2)
+    assert note.startswith("the music music.flac ends at 12.0 s, 3.0 s before the film")
+    assert '"loop": true' in note
+    assert note in caplog.text
+    assert not told(at=4.5)  # half a second is no gap
+    assert not told(loop=True)
+    assert not told(out=5)  # somebody wants it to end there
+    assert not told(role="effect")
 
 
 def test_captions_follow_the_words_through_in_out_and_speed(

@@ -98,7 +98,7 @@ def make_project(
         ValueError: no such template, or a material is missing; it is named.
         StaleVersion: the folder has a project already.
     """
-    from av_pipelines.videos.project import StaleVersion, project_file, save_project
+    from av_pipelines.videos.project_file import StaleVersion, project_file, save_project
 
     known = TEMPLATES.get(template)
     if known is None:

@@ -9,7 +9,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import cast
 
-from av_pipelines.videos.project import Captions, Overlay, Project, Style, Wave
+from av_pipelines.videos.project import Project
+from av_pipelines.videos.project_parts import Captions, Overlay, Style, Wave
 from av_pipelines.videos.templates.common import background, lane, names, project_of
 from av_pipelines.videos.templates.materials import (
     Material,

@@ -11,7 +11,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from av_pipelines.videos.project import Frame, Lane, Overlay, Project, ProjectSettings, Shot, Style
+from av_pipelines.videos.project import Project, ProjectSettings
+from av_pipelines.videos.project_parts import Lane, Overlay, Shot, Style
+from av_pipelines.videos.project_values import Frame
 from av_pipelines.videos.templates.backgrounds import draw_gradient, draw_shade, soften
 from av_pipelines.videos.templates.materials import ASSETS, Material, Materials, frames_of
 from av_pipelines.videos.templates.settings import TemplateSettings
@@ -75,15 +77,15 @@ def title_overlays(
         materials: which have them else.
         fps: frames a second.
         free_s: how long nothing else is written: large in the middle if that is long enough,
-            else small in the corner.
+            else smaller at the top.
     """
     title, artist = names(settings, materials)
     if not title:
         return ()
     if free_s < 2.5:
-        style = Style(size=0.034, bold=False, outline_width=0.002)
+        style = Style(size=0.06, bold=True, outline_width=0.003)
         text = f"{title} – {artist}" if artist else title
-        shown = Overlay(text=text, anchor="top", margin=0.06, style=style, opacity=0.85)
+        shown = Overlay(text=text, anchor="top", margin=0.07, style=style, opacity=0.9)
         return (_timed(shown, 0.3, 4.0, fps),)
     length = min(free_s - 0.8, 5.0)
     style = Style(size=0.1, bold=True, outline_width=0.004)

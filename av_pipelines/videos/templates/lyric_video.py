@@ -9,7 +9,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
 
-from av_pipelines.videos.project import Captions, Overlay, Project, Shot, Style, Transition
+from av_pipelines.videos.project import Project
+from av_pipelines.videos.project_parts import Captions, Overlay, Shot, Style, Transition
 from av_pipelines.videos.templates.common import (
     background,
     changes,

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from av_pipelines.videos.project import Named
+from av_pipelines.videos.project_parts import Named
 
 ASSETS = "01_Assets"
 

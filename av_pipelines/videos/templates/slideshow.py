@@ -10,11 +10,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from av_pipelines.videos import project as say
+from av_pipelines.videos import project_parts as say
 from av_pipelines.videos.cut import Shot as CutShot
-from av_pipelines.videos.framing import ken_burns, subject
+from av_pipelines.videos.framing import held, ken_burns, subject
 from av_pipelines.videos.looking import Seen, look_at
-from av_pipelines.videos.project import Project, Transition
+from av_pipelines.videos.project import Project
+from av_pipelines.videos.project_parts import Transition
 from av_pipelines.videos.templates.common import (
     changes,
     frames,
@@ -80,7 +81,8 @@ def _movement(seen: Seen | None, aspect: float, seconds: Fraction, number: int) 
         return {"fit": "ken_burns"}
     if min(seen.aspect / aspect, aspect / seen.aspect) < _MAY_CROP:
         return {"fit": "blur_pad"}
-    path = ken_burns(subject(seen.thumbnails[0]), seconds, inwards=number % 2 == 0)
+    at = subject(seen.thumbnails[0])
+    path = held(ken_burns(at, seconds, inwards=number % 2 == 0), at, seen.aspect, aspect)
     points = tuple(
         say.Framing(at=float(p.at), x=round(p.x, 4), y=round(p.y, 4), zoom=p.zoom) for p in path
     )

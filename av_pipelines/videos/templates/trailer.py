@@ -16,7 +16,9 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from av_pipelines.media.picture import Picture, read_picture
-from av_pipelines.videos.project import EndCard, Frame, Project, Style, Transition
+from av_pipelines.videos.project import Project
+from av_pipelines.videos.project_parts import EndCard, Style, Transition
+from av_pipelines.videos.project_values import Frame
 from av_pipelines.videos.templates.common import frames, lane, names, project_of, shot
 from av_pipelines.videos.templates.materials import Material, Materials, frames_of, loudness_over
 from av_pipelines.videos.templates.settings import TrailerSettings

@@ -1,9 +1,10 @@
 """What it costs to break text between two words: at a line's end, or at a subtitle's.
 
-Here: the cost of a break, from punctuation, grammar, names, scripts. Not here: choosing breaks
-(``segmentation``). Sources: the segmentation rules of Netflix's General Requirements (line
-treatment) and the BBC's subtitle guidelines (line breaks); for Chinese and Japanese, W3C's
-*Requirements for Japanese Text Layout*, 3.1.7 (what may not begin or end a line).
+Here: the cost of a break, from punctuation, grammar, names, scripts, and how wide text is. Not
+here: choosing breaks (of subtitles: the room of transcripts; of words on a picture: that of
+videos). Sources: the segmentation rules of Netflix's General Requirements (line treatment) and the
+BBC's subtitle guidelines (line breaks); for Chinese and Japanese, W3C's *Requirements for Japanese
+Text Layout*, 3.1.7 (what may not begin or end a line).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from av_pipelines.transcripts.grammar import GRAMMARS, NONE, TITLES, Grammar
+from av_pipelines.media.grammar import GRAMMARS, NONE, TITLES, Grammar
 
 SENTENCE, SEGMENT, CLAUSE, CONJUNCTION, PREPOSITION, ANYWHERE = 0.0, 0.5, 1.0, 2.0, 2.5, 4.0
 NEVER = 100.0
