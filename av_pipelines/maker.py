@@ -343,7 +343,7 @@ class _Making:
         self.done: list[Outcome] = []
 
     def outcomes(self) -> list[Outcome]:
-        meter = Meter()
+        meter = Meter(self.run_id)
         try:
             with meter:
                 self._work(meter)
@@ -506,9 +506,9 @@ class _Making:
                 self._skip(plan.product, reason)
                 del missing[name]
 
-    def _skip(self, product: Product, reason: str) -> None:
+    def _skip(self, product: Product, reason: str, cost: Cost | None = None) -> None:
         self.store.unlink(self.key, product.name)
-        self._note("skipped", product, reason=reason)
+        self._note("skipped", product, reason=reason, cost=cost)
 
     def _make(self, record: PartitionRecord, plans: Mapping[str, _Plan], meter: Meter) -> None:
         observers = _observers.get()
@@ -536,11 +536,11 @@ class _Making:
             for name, result in made.items():
                 plans[name].product.verify(job.out[name], result.facts)
             files = {name: describe_files(job.out[name]) for name in made}
-            cost = self._share(meter.cost, len(made))
+            cost = self._share(meter.book(), len(made) or len(plans))
             for name, plan in plans.items():
                 result = results[name]
-                if isinstance(result, Skip):
-                    self._skip(plan.product, result.reason)
+                if isinstance(result, Skip):  # finding out was the work where nothing was made
+                    self._skip(plan.product, result.reason, None if made else cost)
                 else:
                     self._publish(plan, job.out[name], files[name], result, cost)
 
@@ -578,9 +578,11 @@ class _Making:
             cost=cost,
             run_id=self.run_id,
         )
-        artifact = self.store.publish(folder, manifest)
-        self._link(plan, artifact)
-        self._note("made", product, artifact=artifact, cost=cost)
+        entry = self._entry("made", product, manifest, cost=cost)
+        with self.studio.ledger.intent(entry):  # who is killed in here leaves word of it
+            artifact = self.store.publish(folder, manifest)
+            self._link(plan, artifact)
+            self._note("made", product, artifact=artifact, cost=cost, entry=entry)
 
     def _input_facts(self, plan: _Plan) -> dict[str, Mapping[str, Any]]:
         found = {ref.asset: self.store.find(ref.asset, ref.version) for ref in plan.inputs.values()}
@@ -633,22 +635,14 @@ class _Making:
         reason: str | None = None,
         cost: Cost | None = None,
         error: Exception | None = None,
+        entry: Entry | None = None,
     ) -> None:
         cost = cost or Cost()
         outcome = Outcome(
             event, product.name, self.key, artifact, reason, cost, _may_get_better(error)
         )
-        entry = Entry(
-            event=event,
-            asset=product.name,
-            partition=self.key,
-            manifest=artifact.manifest if artifact else None,
-            reason=reason,
-            cost=cost,
-            recipe=self._recipe_of(product),
-            origin=self.record.origin if self.record else None,
-            run_id=self.run_id,
-        )
+        manifest = artifact.manifest if artifact else None
+        entry = entry or self._entry(event, product, manifest, reason=reason, cost=cost)
         try:
             self.studio.ledger.append(entry)
         except OSError as fault:  # tried again it is reused, and the ledger can be rebuilt
@@ -662,6 +656,27 @@ class _Making:
         self.done.append(outcome)
         for observer in _observers.get():
             observer.outcome(outcome)
+
+    def _entry(
+        self,
+        event: Event,
+        product: Product,
+        manifest: Manifest | None,
+        *,
+        cost: Cost,
+        reason: str | None = None,
+    ) -> Entry:
+        return Entry(
+            event=event,
+            asset=product.name,
+            partition=self.key,
+            manifest=manifest,
+            reason=reason,
+            cost=cost,
+            recipe=self._recipe_of(product),
+            origin=self.record.origin if self.record else None,
+            run_id=self.run_id,
+        )
 
     def _recipe_of(self, product: Product) -> str | None:
         record = self.record

@@ -12,6 +12,7 @@ import contextlib
 import errno
 import fcntl
 import json
+import logging
 import os
 import uuid
 from collections.abc import Iterator
@@ -20,8 +21,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
+from resources.ledger_intents import Intents
 from resources.manifest import (
     Manifest,
     MediaRecord,
@@ -34,6 +36,8 @@ from resources.store import MANIFEST, Store, write_durably
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+log = logging.getLogger(__name__)
 
 SCHEMA = 2
 """Version of a record. 1 had no ``schema_version``, and repeated for a reuse how fast the work had
@@ -123,17 +127,54 @@ class Ledger:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._intents = Intents(folder / ".intents")
 
     def append(self, entry: Entry) -> Path:
         """Write one record durably; return its file."""
         day = self.folder / f"{entry.ts:%Y-%m-%d}"
         day.mkdir(parents=True, exist_ok=True)
-        return _write(day / f"{entry.ts:%H%M%S.%f}-{entry.id}.parquet", [entry.row()])
+        path = _write(day / f"{entry.ts:%H%M%S.%f}-{entry.id}.parquet", [entry.row()])
+        self._intents.forget(entry.id)
+        return path
+
+    def intent(self, entry: Entry) -> contextlib.AbstractContextManager[None]:
+        """Publish and append inside this block: ``recover`` records what is published without."""
+        return self._intents.leave(entry.id, entry.model_dump_json().encode())
+
+    def recover(self, store: Store) -> int:
+        """Record what was published by processes that died before they could; return how many.
+
+        A record that was written after all is written again as it was: it counts once.
+        """
+        found = 0
+        try:
+            for name, data in self._intents.of_the_dead():
+                with contextlib.suppress(ValidationError):  # cut short: nothing was published yet
+                    entry = Entry.model_validate_json(data)
+                    if _is_published(entry, store):
+                        self.append(entry)
+                        found += 1
+                self._intents.forget(name)
+        except OSError as fault:
+            if fault.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
+            log.warning("%s: records of killed processes cannot be added: %s", self.folder, fault)
+        return found
 
     def files(self) -> Iterator[Path]:
         """Yield the files, day by day, oldest first; hold ``unmerged`` until they are read."""
-        for day in sorted(self.folder.glob("[0-9]*")):
-            yield from sorted(day.glob("[!.]*.parquet"))
+        return (self.folder / name for name in self.names())
+
+    def names(self) -> Iterator[str]:
+        """Yield the files' names below the folder, ``<day>/<name>``, in the order of ``files``.
+
+        Every question begins with this, so it costs microseconds a file.
+        """
+        for day in _listed(self.folder) if self.folder.is_dir() else ():
+            if day[0].isdigit():
+                for name in _listed(self.folder / day):
+                    if name.endswith(".parquet") and name[0] != ".":
+                        yield f"{day}/{name}"
 
     @contextlib.contextmanager
     def unmerged(self, *, alone: bool = False) -> Iterator[None]:
@@ -215,6 +256,7 @@ class Ledger:
         """
         from resources.ledger_files import read
 
+        found = self.recover(store)
         with self.unmerged():
             frames, _ = read(list(self.files()))
         known = {
@@ -260,7 +302,19 @@ class Ledger:
         for day, rows in by_day.items():
             (self.folder / day).mkdir(parents=True, exist_ok=True)
             _write(self.folder / day / f"{MERGED}{uuid.uuid4().hex}.parquet", rows)
-        return len(lost)
+        return found + len(lost)
+
+
+def _listed(folder: Path) -> list[str]:
+    with os.scandir(folder) as scan:
+        return sorted(entry.name for entry in scan)
+
+
+def _is_published(entry: Entry, store: Store) -> bool:
+    """Whether its artifact is there, and is not another's of the same version."""
+    manifest = entry.manifest
+    artifact = store.find(entry.asset, manifest.version) if manifest else None
+    return bool(artifact and manifest and artifact.manifest.created == manifest.created)
 
 
 def _entry(store: Store, event: Event, manifest: Manifest, key: str, ts: datetime) -> Entry:

@@ -8,6 +8,7 @@ Not here: prices (``rates``), where figures are kept (``ledger``).
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
 import sys
 import time
@@ -32,21 +33,42 @@ class Cost(BaseModel):
 
     wall_s: float = 0.0
     cpu_s: float = 0.0
+    """Of the work and its children; and of what the run did around it (see ``Meter``)."""
     gpu_s: float = 0.0
     peak_rss_bytes: int = 0
+    """Of the largest process that worked on it, no sum of several."""
     gpu_peak_bytes: int = 0
     usd: float | None = None
 
 
 class Meter:
-    """Measure what happens inside a ``with`` block; read ``cost`` afterwards (or inside)."""
+    """Measure what happens inside a ``with`` block; read ``cost`` afterwards (or inside).
+
+    What a run does around its work (publishing, its events, the next step) is CPU time too. It
+    counts for what the run makes next: the block begins where the run's block before it was
+    ``booked``, else where that ended. Nothing counts twice; what comes before a run's first block
+    and after its last belongs to none.
+
+    Args:
+        run: what the work is part of, in this process.
+    """
+
+    _before: tuple[int, str | None, float] | None = None
+    """Process and run that were measured last, and up to how many CPU seconds of the process."""
+
+    def __init__(self, run: str | None = None) -> None:
+        self._run = run
 
     def __enter__(self) -> Self:
         self._extra_cpu = self._gpu = 0.0
         self._extra_rss = self._gpu_peak = 0
         self._reset_peak()
-        self._cpu0 = _cpu_seconds()
+        self._children_peak = _children_peak()
+        process, run, up_to = Meter._before or (0, None, 0.0)
+        carries_on = self._run is not None and (process, run) == (os.getpid(), self._run)
+        self._cpu0 = up_to if carries_on else _cpu_seconds()
         self._wall0 = time.perf_counter()
+        self._booked = False
         self._frozen: Cost | None = None
         return self
 
@@ -57,6 +79,18 @@ class Meter:
         trace: TracebackType | None,
     ) -> None:
         self._frozen = self.cost
+        if kind or not self._booked:
+            self._mark()
+
+    def book(self) -> Cost:
+        """Return what was used so far; what comes from now on counts for the run's next block."""
+        cost = self.cost
+        self._mark()
+        self._booked = True
+        return cost
+
+    def _mark(self) -> None:
+        Meter._before = (os.getpid(), self._run, _cpu_seconds())
 
     def add_child(self, cpu_s: float, peak_rss_bytes: int) -> None:
         """Count a process that is not our own child to wait for, by its own report."""
@@ -75,9 +109,17 @@ class Meter:
             wall_s=round(time.perf_counter() - self._wall0, 4),
             cpu_s=round(_cpu_seconds() - self._cpu0 + self._extra_cpu, 4),
             gpu_s=round(self._gpu, 4),
-            peak_rss_bytes=max(_peak_rss(), self._extra_rss),
+            peak_rss_bytes=max(_peak_rss(), self._peak_of_children(), self._extra_rss),
             gpu_peak_bytes=self._gpu_peak,
         )
+
+    def _peak_of_children(self) -> int:
+        """The largest child waited for; 0 if none was larger than all before the block.
+
+        The kernel keeps only the largest of the process's whole life.
+        """
+        peak = _children_peak()
+        return peak if peak > self._children_peak else 0
 
     @staticmethod
     def _reset_peak() -> None:
@@ -102,6 +144,10 @@ def _peak_rss() -> int:
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_UNIT
+
+
+def _children_peak() -> int:
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * _MAXRSS_UNIT
 
 
 @contextlib.contextmanager

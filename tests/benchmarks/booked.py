@@ -4,7 +4,8 @@ One process takes speech, songs and films through their recipes, with real model
 took is the CPU time of the process and all its descendants, living or dead, threads included, from
 the begin of the first step to the end of the last. Start-up is left out, which is no asset's work:
 loading Python, Dagster and the definitions, and the one start of the process that forks readers.
-What Dagster does between the steps is counted, though nothing books it.
+What Dagster does between the steps is counted too. It is the same for every artifact, so that short
+clips are the harder case.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 GOAL = (0.97, 1.03)
-SECONDS = 60
+LENGTHS_S = (60, 20)
 
 
-def clips(folder: Path) -> dict[str, list[Path]]:
-    """Make four talks, three songs and three films; recipe → files."""
+def clips(folder: Path, seconds: int) -> dict[str, list[Path]]:
+    """Make four talks, three songs and three films of some seconds; recipe → files."""
     import numpy as np
 
     from av_pipelines.demo import CLIP
@@ -34,17 +35,17 @@ def clips(folder: Path) -> dict[str, list[Path]]:
     said = np.concatenate(list(read_blocks(ROOT / "av_pipelines" / "demo" / CLIP)), axis=1)[:1]
     made: dict[str, list[Path]] = {"podcast": [], "music": [], "film": []}
     for number in range(4):
-        speech = np.resize(said[:, number * 4800 :], (1, 48_000 * SECONDS)).astype(np.float32)
+        speech = np.resize(said[:, number * 4800 :], (1, 48_000 * seconds)).astype(np.float32)
         sound = make.sound(speech, codec="flac" if number % 2 else "libopus")
         pcm = make.sound((speech * 32767).astype(np.int16), codec="flac")
         name = f"talk{number}." + ("flac" if number % 2 else "mka")
         made["podcast"].append(make.mux(name, pcm if number % 2 else sound))
         if number == 3:
             break
-        tune = make.tone(SECONDS, 48_000, 2, hz=220.0 * (number + 2))
+        tune = make.tone(seconds, 48_000, 2, hz=220.0 * (number + 2))
         sung = (tune / 2 + speech * 12_000).astype(np.int16)
         made["music"].append(make.wav(f"song{number}.wav", sung, rate=48_000))
-        levels = np.random.default_rng(number).integers(20, 235, SECONDS // 2).repeat(50)
+        levels = np.random.default_rng(number).integers(20, 235, seconds // 2).repeat(50)
         film = make.film([int(level) for level in levels], size=(320, 180), fps=25)
         track = make.sound((speech * 20_000).astype(np.int16), codec="flac")
         made["film"].append(make.mux(f"film{number}.mkv", film, track))
@@ -111,28 +112,27 @@ def work(store: Path, files: dict[str, list[str]]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run the batch in a process of its own; print the share that was booked."""
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        files = {recipe: [str(p) for p in paths] for recipe, paths in clips(folder).items()}
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.benchmarks.booked", str(folder / "studio")],
-            input=json.dumps(files),
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
+    """Run each batch in a process of its own; print the share that was booked."""
+    for seconds in LENGTHS_S:
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            made = clips(folder, seconds)
+            files = {recipe: [str(p) for p in paths] for recipe, paths in made.items()}
+            done = subprocess.run(
+                [sys.executable, "-m", "tests.benchmarks.booked", str(folder / "studio")],
+                input=json.dumps(files),
+                stdout=subprocess.PIPE,
+                text=True,
+                check=True,
+            )
         found = json.loads(done.stdout.splitlines()[-1])
-    share = found["booked"] / found["took"]
-    print(f"\nCPU seconds of {sum(map(len, files.values()))} clips of {SECONDS} s")
-    steps, booked = found["inside"], found["booked"]
-    print(f"  the work took {found['took']:.2f} s, of which inside of steps {steps:.2f} s")
-    print(
-        f"  the ledger books {booked:.2f} s: {share:.3f} of the work (goal: {GOAL[0]} to {GOAL[1]})"
-    )
-    print(f"    and {booked / steps:.3f} of what is inside of steps")
-    for asset, seconds in found["by"].items():
-        print(f"    {asset:<12}{seconds:>9.2f} s")
+        steps, booked, share = found["inside"], found["booked"], found["booked"] / found["took"]
+        print(f"\nCPU seconds of {sum(map(len, files.values()))} clips of {seconds} s")
+        print(f"  the work took {found['took']:.2f} s, of which inside of steps {steps:.2f} s")
+        print(f"  the ledger books {booked:.2f} s: {share:.3f} of it", end="")
+        print(f" (goal: {GOAL[0]} to {GOAL[1]})")
+        for asset, spent in found["by"].items():
+            print(f"    {asset:<12}{spent:>9.2f} s")
 
 
 if __name__ == "__main__":

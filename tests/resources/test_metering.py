@@ -96,3 +96,55 @@ def test_what_it_took_to_refuse_a_file_is_booked(tmp_path: Path) -> None:
     outcomes = make(studio, INTAKE, key)
     assert {outcome.event for outcome in outcomes} == {"quarantined"}
     assert sum(outcome.cost.cpu_s for outcome in outcomes) > 0.7 * child_s
+
+
+# ---------------------------------------------------------------------- around the work
+
+
+def test_what_a_run_does_between_two_pieces_of_work_is_booked_to_the_next() -> None:
+    with Meter("a run") as first:
+        burn(0.1)
+        booked = first.book()
+        burn(0.2)  # it publishes
+    burn(0.2)  # it writes its events
+    with Meter("a run") as second:
+        burn(0.1)
+    assert booked.cpu_s == pytest.approx(0.1, abs=0.05)
+    assert second.cost.cpu_s == pytest.approx(0.5, abs=0.05)
+    assert second.cost.wall_s < 0.3  # it is not slower for it
+
+
+def test_another_run_and_work_that_made_nothing_leave_nothing_to_the_next() -> None:
+    with Meter("a run") as first:
+        first.book()
+        burn(0.2)
+    with Meter("another run") as other:
+        burn(0.2)
+    with Meter("another run") as after:
+        pass
+    assert other.cost.cpu_s == pytest.approx(0.2, abs=0.05)
+    assert after.cost.cpu_s < 0.05
+
+
+def test_work_that_failed_after_it_was_booked_counts_once() -> None:
+    meter = Meter("a run")
+
+    def publish() -> None:
+        with meter:
+            meter.book()
+            burn(0.2)
+            raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="full"):
+        publish()
+    assert meter.cost.cpu_s == pytest.approx(0.2, abs=0.05)
+    with Meter("a run") as after:
+        pass
+    assert after.cost.cpu_s < 0.05
+
+
+def test_the_memory_of_a_child_that_was_larger_is_booked() -> None:
+    large = "x = bytearray(600 * 2**20); x[::4096] = b'1' * len(x[::4096])"
+    with Meter() as meter:
+        subprocess.run([sys.executable, "-c", large], check=True)
+    assert meter.cost.peak_rss_bytes > 600 * 2**20
