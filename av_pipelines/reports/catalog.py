@@ -21,7 +21,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from av_pipelines.reports.building import build, ctime_ns, name_of, quoted, schema_id
+from av_pipelines.reports.building import build, ctime_ns, quoted, schema_id
 from resources.ledger import Ledger
 from resources.store import Store
 
@@ -68,17 +68,33 @@ def refresh(store: Store, *, whole: bool = False) -> Path:
         duckdb.Error: the disk is full.
     """
     path = store.reports / CATALOG
-    if not store.ledger_dir.exists() and store.artifacts.exists():
-        with store.making(CATALOG, "refresh"):
-            found = Ledger(store.ledger_dir).rebuild(store)
-        log.warning("%s is gone: %d records made from the artifacts", store.ledger_dir, found)
-    if whole or _news(store, path):
-        with store.making(CATALOG, "refresh"), Ledger(store.ledger_dir).unmerged():
-            # who waited here finds the work done
-            news = _News(_ledger_files(store), whole=True) if whole else _news(store, path)
-            if news:
-                _build(store, path, news)
+    _restore_ledger(store)
+    connection = None if whole else _current(store)
+    if connection:
+        connection.close()
+    else:
+        _update(store, path, whole=whole)
     return path
+
+
+def _restore_ledger(store: Store) -> None:
+    """Add what is known to be missing: records of killed processes, a ledger that is gone."""
+    ledger = Ledger(store.ledger_dir)
+    if store.ledger_dir.exists():
+        found = ledger.recover(store)
+        if found:
+            log.warning("%s: records of killed processes added: %d", ledger.folder, found)
+    elif store.artifacts.exists():
+        with store.making(CATALOG, "refresh"):
+            found = ledger.rebuild(store)
+        log.warning("%s is gone: %d records made from the artifacts", ledger.folder, found)
+
+
+def _update(store: Store, path: Path, *, whole: bool) -> None:
+    with store.making(CATALOG, "refresh"), Ledger(store.ledger_dir).unmerged():
+        news = _News(list(Ledger(store.ledger_dir).files()), whole=True) if whole else _news(store)
+        if news:  # who waited here finds the work done
+            _build(store, path, news)
 
 
 @contextlib.contextmanager
@@ -100,6 +116,20 @@ def reading(store: Store) -> Iterator[duckdb.DuckDBPyConnection]:
         connection = _open(refresh(store))
     with connection:
         yield connection
+
+
+def _current(store: Store) -> duckdb.DuckDBPyConnection | None:
+    """Open the catalog if it is up to date: opening takes longer than most questions."""
+    import duckdb
+
+    try:
+        connection = _open(store.reports / CATALOG)
+    except duckdb.Error:
+        return None
+    if _compare(store, connection) is None:
+        return connection
+    connection.close()
+    return None
 
 
 def _open(path: Path) -> duckdb.DuckDBPyConnection:
@@ -131,43 +161,47 @@ def _open(path: Path) -> duckdb.DuckDBPyConnection:
 # ---------------------------------------------------------------------- what is new
 
 
-def _news(store: Store, path: Path) -> _News | None:
-    files = _ledger_files(store)
-    held = _held(path)
+def _news(store: Store) -> _News | None:
+    import duckdb
+
+    try:
+        with _open(store.reports / CATALOG) as connection:
+            return _compare(store, connection)
+    except duckdb.Error:
+        return _News(list(Ledger(store.ledger_dir).files()), whole=True)
+
+
+def _compare(store: Store, connection: duckdb.DuckDBPyConnection) -> _News | None:
+    """Compare the ledger's files with those that a catalog knows; None when it knows them all."""
+    folder, names = store.ledger_dir, list(Ledger(store.ledger_dir).names())
+    held = _held(connection)
     if held is None:
-        return _News(files, whole=True)
-    names = {name_of(file): file for file in files}
-    again = frozenset(name.split("/")[0] for name in held if name not in names)
-    new = [file for file in files if file.parent.name in again or _is_new(file, held)]
+        return _News([folder / name for name in names], whole=True)
+    there = set(names)
+    again = frozenset(name.split("/")[0] for name in held if name not in there)
+    new = [
+        folder / name
+        for name in names
+        if name not in held
+        or name.split("/")[0] in again
+        or held[name] not in (None, ctime_ns(folder / name))
+    ]
     return _News(new, again=again) if new or again else None
 
 
-def _is_new(file: Path, held: dict[str, int | None]) -> bool:
-    name = name_of(file)
-    if name not in held:
-        return True
-    damaged = held[name]
-    return damaged is not None and damaged != ctime_ns(file)
-
-
-def _held(path: Path) -> dict[str, int | None] | None:
+def _held(connection: duckdb.DuckDBPyConnection) -> dict[str, int | None] | None:
     """The ledger files that a catalog knows, with ``ctime_ns`` of the damaged ones.
 
-    None when the catalog is missing, damaged or of another schema.
+    None when it is damaged or of another schema.
     """
     import duckdb
 
     try:
-        with _open(path) as connection:
-            if connection.execute("select schema from about").fetchall() != [(schema_id(),)]:
-                return None
-            return dict(connection.execute("select file, ctime_ns from ledger_files").fetchall())
+        if connection.execute("select schema from about").fetchall() != [(schema_id(),)]:
+            return None
+        return dict(connection.execute("select file, ctime_ns from ledger_files").fetchall())
     except duckdb.Error:
         return None
-
-
-def _ledger_files(store: Store) -> list[Path]:
-    return list(Ledger(store.ledger_dir).files())
 
 
 def _build(store: Store, path: Path, news: _News) -> None:
@@ -179,7 +213,7 @@ def _build(store: Store, path: Path, news: _News) -> None:
         if news.whole:
             raise
         log.warning("%s: damaged, and built anew: %s", path, error)
-        build(path, _ledger_files(store), whole=True)
+        build(path, list(Ledger(store.ledger_dir).files()), whole=True)
 
 
 # ---------------------------------------------------------------------- asking
@@ -205,33 +239,41 @@ def query(store: Store, sql: str) -> tuple[list[str], list[list[Any]]]:
     """
     import duckdb
 
-    refresh(store)
     try:
-        return _run(store, sql)
+        with _up_to_date(store) as connection:
+            return _run(connection, sql)
     except duckdb.Error as error:
         if not _is_damage(error):
             raise
-    refresh(store, whole=True)
-    return _run(store, sql)
+    with _up_to_date(store, whole=True) as connection:
+        return _run(connection, sql)
 
 
-def _run(store: Store, sql: str) -> tuple[list[str], list[list[Any]]]:
+@contextlib.contextmanager
+def _up_to_date(store: Store, *, whole: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Refresh the catalog and open it; where there is nothing to refresh it is opened once."""
+    _restore_ledger(store)
+    connection = None if whole else _current(store)
+    with connection or _open(refresh(store, whole=whole)) as connection:
+        yield connection
+
+
+def _run(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[list[str], list[list[Any]]]:
     import duckdb
 
-    with reading(store) as connection:
-        try:
-            statements = connection.extract_statements(sql)
-            if not statements:
-                raise CatalogError("no SQL was given")
-            for statement in statements[:-1]:
-                connection.execute(statement)
-            result = connection.execute(statements[-1])
-            columns = [str(column[0]) for column in result.description]
-            return columns, [[jsonable(value) for value in row] for row in result.fetchall()]
-        except duckdb.Error as error:
-            if _is_damage(error):
-                raise
-            raise CatalogError(f"{_first_part(error)}; tables: {_tables(connection)}") from None
+    try:
+        statements = connection.extract_statements(sql)
+        if not statements:
+            raise CatalogError("no SQL was given")
+        for statement in statements[:-1]:
+            connection.execute(statement)
+        result = connection.execute(statements[-1])
+        columns = [str(column[0]) for column in result.description]
+        return columns, [[jsonable(value) for value in row] for row in result.fetchall()]
+    except duckdb.Error as error:
+        if _is_damage(error):
+            raise
+        raise CatalogError(f"{_first_part(error)}; tables: {_tables(connection)}") from None
 
 
 def _is_damage(error: duckdb.Error) -> bool:

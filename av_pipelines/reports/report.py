@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from av_pipelines.reports.catalog import jsonable, reading, refresh
 from av_pipelines.reports.pages.address import REPORT, page_path
+from av_pipelines.reports.pages.naming import KINDS, name_of
 from av_pipelines.reports.pages.writing import UPLOT, changed, render, write_page
 from partitions.keys import is_key
 from resources.manifest import FileRef, Manifest
@@ -37,6 +38,8 @@ _FACTS = {
 _TOTALS = """
 select
     (select count(*) from media) as media,
+    (select count(distinct partition) from library where asset = 'track') as tracks,
+    (select count(distinct partition) from library where asset = 'timeline') as films,
     (select count(*) from media where state = 'partial') as partial,
     (select count(*) from media where state = 'quarantined') as quarantined,
     (select sum(duration_s) from media) as duration_s,
@@ -73,12 +76,20 @@ with generated as (
     select
         held.partition, held.partition as origin, 'done' as state, min(since) as first_seen,
         max(since) as last_seen, max(duration_s) as duration_s, count(*) as artifacts,
-        sum(bytes) as bytes
+        sum(bytes) as bytes,
+        case when bool_or(held.asset = 'track') then 'track' else 'film' end as recipe
     from library as held join artifacts using (asset, version)
     where held.partition not in (select partition from media)
     group by held.partition
 ),
-shown as (select * from media union all by name select * from generated)
+spent as (
+    select partition, sum(cpu_s) as cpu_s from costs semi join generated using (partition)
+    group by partition
+),
+shown as (
+    select * from media
+    union all by name select * from generated left join spent using (partition)
+)
 select shown.*, held.assets
 from shown
 left join (
@@ -169,14 +180,11 @@ class MediaRow:
 
     facts: dict[str, Any]
     """Its row of the view ``media``."""
+    name: str
+    """What a person calls it."""
     artifacts: list[Shown] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     """What could not be read while this page was written."""
-
-    @property
-    def name(self) -> str:
-        """File name that it came with."""
-        return PurePosixPath(self.facts["origin"] or self.facts["partition"]).name
 
     @property
     def picture(self) -> tuple[str, str] | None:
@@ -265,7 +273,13 @@ def _rows(
 
 
 def _media_row(store: Store, facts: dict[str, Any]) -> MediaRow:
-    row, key = MediaRow(facts), facts["partition"]
+    key = facts["partition"]
+    row = MediaRow(facts, PurePosixPath(facts["origin"] or key).name)
+    try:
+        records = [record for kind in KINDS if (record := store.record(key, kind))]
+        row.name = name_of(store, records[0]) if records else row.name
+    except (OSError, ValueError) as error:
+        row.faults.append(f"its record: {_line(error)}")
     for asset in facts["assets"] or []:
         try:
             artifact = store.current(key, asset)

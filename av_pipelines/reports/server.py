@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from av_pipelines.reports.catalog import refresh
 from av_pipelines.reports.metrics import CONTENT_TYPE, exposition
 from av_pipelines.reports.pages.address import MEDIA, REPORT
-from av_pipelines.reports.pages.gather import PICTURE, SOUND, STILL, gather
+from av_pipelines.reports.pages.gather import gather
+from av_pipelines.reports.pages.shown import PICTURE, SOUND, STILL
 from av_pipelines.reports.pages.writing import render_media
 from av_pipelines.reports.report import open_failures, render_report
 from partitions.keys import is_key

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,8 +12,10 @@ import pytest
 from av_pipelines.reports.pages.address import page_url
 from av_pipelines.reports.pages.gather import gather
 from av_pipelines.reports.pages.graph import HEIGHT, draw
+from av_pipelines.reports.pages.shown import Shown
 from av_pipelines.reports.pages.writing import render_media, write_page
-from resources.manifest import ProjectRecord, PromptRecord, Quarantine
+from resources.manifest import InputRef, ProjectRecord, PromptRecord, Quarantine
+from tests.reports.conftest import told
 
 SONG = "a-song-0000000001"
 NAME = "<img src=x onerror=alert(1)>&\"'.webm"
@@ -294,6 +297,58 @@ def test_a_project_shows_its_film_and_leads_to_the_media_it_is_made_of(history):
     html = render_media(page, "studio")
     assert f'href="{SONG}.html#master"' in html
     assert html.count("<video controls") == 2
+
+
+def test_a_film_is_called_by_its_title_and_every_player_shows_its_own_poster(history):
+    key = "my-film-0000000004"
+    history.store.save(ProjectRecord(key=key, origin="/projects/my film"))
+    project = InputRef(asset="project", partition="/projects/my film", version="1")
+    timeline = history.make(key, "timeline", files={"timeline.otio": told({"name": "The Sea <3"})})
+    film = {"video.mp4": b"1", "storyboard.jpg": b"2", "poster.jpg": b"3"}
+    history.make(key, "video", of=[timeline], files=film)
+    cut = {f"tiktok.{name}": b"1" for name in ("mp4", "storyboard.jpg", "poster.jpg")}
+    history.make(key, "cutdowns", of=[timeline], files=cut | {"square.mp4": b"2"})
+    page = gather(history.store, key)
+    assert page.name == "The Sea <3"
+    assert page.desk["video"]["poster"] == f"../../library/{key}/video/poster.jpg"
+    html = render_media(page, "studio")
+    assert "<h1>The Sea &lt;3</h1>" in html
+    assert html.count(f'poster="../../library/{key}/cutdowns/tiktok.poster.jpg"') == 1
+    assert "recipe" not in html.split("</header>")[0]  # only files have one
+    graph = draw([replace_inputs(page.shown[0], project)])
+    assert [(box.asset, box.page) for box in graph.boxes] == [
+        ("project", None),  # it has no page
+        ("timeline", "#timeline"),
+    ]
+
+
+def replace_inputs(shown: Shown, *inputs: InputRef) -> Shown:
+    manifest = shown.artifact.manifest.model_copy(update={"inputs": inputs})
+    return replace(shown, artifact=replace(shown.artifact, manifest=manifest))
+
+
+@pytest.mark.parametrize("data", [b"{half", b"[]", b'{"name": 7}', b"\xff"])
+def test_a_film_whose_title_cannot_be_read_is_called_as_its_folder(history, data):
+    key = "my-film-0000000004"
+    history.store.save(ProjectRecord(key=key, origin="/projects/my film"))
+    history.make(key, "timeline", files={"timeline.otio": data})
+    assert gather(history.store, key).name == "my film"
+
+
+def test_what_was_understood_of_a_prompt_is_a_text_for_people(history):
+    facts = {"understood": {"slow": "bpm 52 to 72", "dark": "mood dark"}, "not_understood": []}
+    history.make("dark-drone-0000000003", "track", facts=facts)
+    told = dict(gather(history.store, "dark-drone-0000000003").shown[0].facts)
+    assert told == {"understood": "slow: bpm 52 to 72, dark: mood dark", "not_understood": "–"}
+
+
+@pytest.mark.browser
+def test_only_what_can_be_used_is_shown(history, tab):
+    """One sound cannot be made as loud as another."""
+    history.make(SONG, "audio", files={"audio.flac": b"1"}, facts={"integrated_lufs": -20.0})
+    tab.goto(write_page(history.store, SONG).as_uri())
+    assert tab.locator("#bar").is_visible()
+    assert tab.locator("#equal-label").is_visible() is False
 
 
 def test_a_key_of_nobody_is_not_known(history):

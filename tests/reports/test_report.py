@@ -13,7 +13,7 @@ from PIL import Image
 
 from av_pipelines.reports.pages.writing import size, span, usd
 from av_pipelines.reports.report import write_report
-from resources.manifest import Quarantine
+from resources.manifest import ProjectRecord, PromptRecord, Quarantine
 from resources.metering import Cost
 
 ADA, BEN = "ada-0000000001", "ben-0000000002"
@@ -98,7 +98,7 @@ def test_the_page_tells_what_was_made_and_what_failed(told):
     page = Page(write_report(told.store))
     assert "1 h 02 min" in page.text  # of media
     assert "1 min 17 s" in page.text  # of CPU
-    assert "0 partial, 1 quarantined" in page.text
+    assert "2 1 quarantined files" in page.text
     assert "unpriced" in page.text
     assert "$" not in page.text
     assert "quarantined audio, source of /in/auto/<b>.wav" in page.text
@@ -106,6 +106,21 @@ def test_the_page_tells_what_was_made_and_what_failed(told):
     assert "-14.0 LUFS" in page.text
     assert "it says 30 s & gives 7.7 s" in page.text
     assert "avp run '/in/auto/<b>.wav' --strict" in page.text
+
+
+def test_files_tracks_and_films_are_counted_as_they_are_listed(told):
+    track, film = "calm-piano-0000000003", "my-film-0000000004"
+    sidecar = {"track": {"prompt": "calm piano"}}
+    told.store.save(PromptRecord(key=track, origin="avp track", sidecar=sidecar))
+    told.store.save(ProjectRecord(key=film, origin="/projects/f"))
+    told.make(track, "track", cost=Cost(cpu_s=7))
+    timeline = told.make(film, "timeline", files={"timeline.otio": b'{"name": "The Sea"}'})
+    told.make(film, "video", of=[timeline])
+    page = Page(write_report(told.store))
+    assert "2 1 quarantined files 1 tracks 1 films" in page.text
+    assert "Files, tracks and films The Sea done · – · film" in page.text
+    assert "calm piano done · – · track" in page.text
+    assert "7.0 s CPU" in page.text
 
 
 def test_names_and_reasons_are_text_and_never_markup(told):

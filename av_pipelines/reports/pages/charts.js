@@ -10,9 +10,16 @@
   const when = {label: "day", value: (_, at) => at == null ? "–" : new Date(at * 1000).toISOString().slice(0, 10)};
   const x = {time: false, range};
 
+  // Where nobody points, the latest day is told.
+  function dayChart(place, height, options, values) {
+    const told = () => place.plot.setLegend({idx: values[0].length - 1});
+    chart(place, height, () => ({...options(), hooks: {ready: [() => setTimeout(told)]}}), values);
+    place.addEventListener("mouseleave", () => setTimeout(told));
+  }
+
   function bars(place, rows, parts) {
     const bar = uPlot.paths.bars({size: [0.7, 42]});
-    chart(place, 190, () => ({
+    dayChart(place, 190, () => ({
       scales: {x, y: {range: (_, low, high) => [0, Math.max(high, 1e-9) * 1.05]}},
       series: [when, ...parts.map((part) => ({
         label: part.label, stroke: colour(part.ink), fill: colour(part.ink), width: 0,
@@ -49,7 +56,7 @@
         .map((row) => [row.day, row.realtime_factor]));
       return days.map((date) => at.get(date) ?? null);
     });
-    chart(speeds, 240, () => ({
+    dayChart(speeds, 240, () => ({
       scales: {x, y: {distr: 3}},
       series: [when, ...assets.map((asset, index) => ({
         label: asset, stroke: colour(inks[index % inks.length]), width: 1.75, spanGaps: true,

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from urllib.parse import quote
 
-from av_pipelines.reports.pages.gather import Shown
+from av_pipelines.reports.pages.shown import Shown
+from partitions.keys import is_key
 
 WIDTH, HEIGHT = 148, 46
 _ACROSS, _DOWN = 56, 16
@@ -21,13 +23,13 @@ _Place = tuple[str, str | None]
 
 @dataclass(frozen=True)
 class Box:
-    """One artifact; ``partition`` only where it is another's."""
+    """One artifact or file; ``page`` is a relative link to what is told of it, if anything is."""
 
     asset: str
     note: str
     x: int
     y: int
-    partition: str | None = None
+    page: str | None
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def draw(shown: list[Shown]) -> Graph:
     boxes: dict[_Place, Box] = {}
     for place, at in column.items():
         x = _EDGE + at * (WIDTH + _ACROSS)
-        boxes[place] = Box(place[0], notes[place], x, bottom[at], place[1])
+        boxes[place] = Box(place[0], notes[place], x, bottom[at], _page(*place))
         bottom[at] += HEIGHT + _DOWN
     lanes: dict[tuple[_Place, int], int] = {}
     lines = []
@@ -81,6 +83,12 @@ def draw(shown: list[Shown]) -> Graph:
         width=2 * _EDGE + len(bottom) * (WIDTH + _ACROSS) - _ACROSS,
         height=max(bottom) - _DOWN + 2 * _EDGE,
     )
+
+
+def _page(asset: str, partition: str | None) -> str | None:
+    if partition is None:
+        return f"#{quote(asset)}"
+    return f"{quote(partition)}.html#{quote(asset)}" if is_key(partition) else None
 
 
 def _line(points: list[tuple[int, int]]) -> str:

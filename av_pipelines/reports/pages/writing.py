@@ -21,7 +21,8 @@ from urllib.parse import quote
 
 from av_pipelines.reports.pages import graph
 from av_pipelines.reports.pages.address import page_path
-from av_pipelines.reports.pages.gather import PICTURE, SOUND, Page, gather
+from av_pipelines.reports.pages.gather import Page, gather
+from av_pipelines.reports.pages.shown import PICTURE, SOUND
 from resources.store import Store, write_durably
 
 if TYPE_CHECKING:
