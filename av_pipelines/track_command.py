@@ -35,9 +35,7 @@ if TYPE_CHECKING:
 
 
 def track(
-    prompt: Annotated[str, Parameter(help="What it should be, in words.")] = "",
-    /,
-    *,
+    *prompt: Annotated[str, Parameter(help='What it should be, in quotes: "slow dark drone".')],
     seconds: Annotated[float | None, Parameter(help="Length: 5 to 120. Default: 30.")] = None,
     seed: Annotated[
         int | None, Parameter(help="The same seed gives the same track. Default: by chance.")
@@ -68,8 +66,11 @@ def track(
     from av_pipelines.tracks.errors import TrackError
     from resources.models import ModelError
 
+    if len(prompt) > 1:
+        quoted = json_module.dumps(" ".join(prompt), ensure_ascii=False)
+        raise UsageError(f"put the prompt in quotes: avp track {quoted}")
     named = {
-        "prompt": prompt or None,
+        "prompt": prompt[0] if prompt and prompt[0] else None,
         "duration_s": seconds,
         "seed": seed,
         "takes": takes,
@@ -160,6 +161,8 @@ def _tell_more(made: Sequence[Manifest], key: str) -> None:
     seeds = ", ".join(str(one.facts["seed"]) for one in made)
     if seeds:
         print(f"  seed {seeds}")
+    if made and made[0].facts.get("note"):
+        print(f"  {made[0].facts['note']}")
     unknown = made[0].facts.get("not_understood") if made else None
     if unknown:
         print(f"  not understood: {', '.join(unknown)} (docs/tracks.md; prompts are in English)")

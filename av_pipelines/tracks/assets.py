@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,10 @@ from resources import accelerator
 from resources.manifest import PromptRecord
 from resources.metering import on_gpu
 from resources.store import Store
+
+log = logging.getLogger(__name__)
+
+_NO_PROMPT = "there is no prompt: what the settings leave open was drawn by the seed"
 
 
 def choose(settings: TrackSettings) -> Choice:
@@ -33,6 +38,9 @@ def _make(job: Job) -> dict[str, Made]:
     settings: TrackSettings = job.settings["track"]
     seed_of(settings)  # a request without one was never completed
     out = job.out["track"]
+    note = {} if settings.prompt.strip() else {"note": _NO_PROMPT}
+    if note:
+        log.warning("%s: %s", job.media.origin, _NO_PROMPT)
     if job.choice.engine == "musicgen":
         from av_pipelines.tracks.musicgen import engine
 
@@ -56,7 +64,7 @@ def _make(job: Job) -> dict[str, Made]:
     )
     return {
         "track": Made(
-            {**made.facts, **marking, "device": device.kind},
+            {**made.facts, **marking, "device": device.kind, **note},
             degraded="; ".join(filter(None, [device.note, made.degraded])) or None,
             pictures=made.pictures,
             tables=made.tables,
@@ -87,7 +95,7 @@ TRACKS = Maker(
             description="Music made from a prompt, with its parts and its score.",
             group="generated",
             settings=TrackSettings,
-            code_version="1",
+            code_version="2",
             kinds=frozenset({"flac"}),
             verify=_verify,
         ),

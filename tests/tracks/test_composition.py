@@ -104,6 +104,35 @@ def test_a_long_piece_opens_quietly_peaks_and_ends() -> None:
     assert max(sections, key=lambda s: s.energy).name == "peak"
 
 
+@given(
+    st.integers(0, 2**32 - 1),
+    st.floats(5, 30),
+    st.floats(90, 200),
+    st.floats(0.5, 1),
+    st.booleans(),
+)
+@settings(deadline=None, max_examples=60)
+def test_a_fast_piece_moves_until_an_ending_in_proportion_to_it(
+    seed: int, duration_s: float, bpm: float, intensity: float, drums: bool
+) -> None:
+    prompt = "drums" if drums else "no drums"
+    _, score = scored(seed=seed, duration_s=duration_s, bpm=bpm, intensity=intensity, prompt=prompt)
+    last, beat_s = score.chords[-1], 60 / score.bpm
+    assert last.degree == 0
+    assert last.start + last.length == pytest.approx(score.beats)
+    assert last.length * beat_s <= max(0.2 * duration_s, 1.2 + 2 * beat_s) + 1e-6
+    assert last.length * beat_s >= min(1.0, 0.15 * duration_s)
+    struck = [note.start for note in score.notes if note.part in ("bass", "percussion")]
+    assert max(struck) <= last.start + 1e-9  # what beats comes to rest with it
+    assert not drums or KICK in {n.pitch for n in score.notes if n.start == last.start}
+
+
+def test_a_calm_piece_may_rest_longer_and_a_loop_has_no_ending() -> None:
+    assert scored(prompt="slow drone", duration_s=13, bpm=60)[1].chords[-1].length >= 4
+    looped = scored(duration_s=10, bpm=160, intensity=0.8, loop=True)[1]
+    assert looped.chords[-1].length * 60 / looped.bpm > 2
+
+
 def test_a_melody_has_rests_repeats_its_motif_and_stays_in_range() -> None:
     _, score = scored(seed=2, duration_s=90, bpm=100, intensity=0.7, prompt="melody")
     notes = [n for n in score.notes if n.part == "melody"]

@@ -18,7 +18,7 @@ from av_pipelines.tracks.composition.harmony import (
 from av_pipelines.tracks.composition.melody import BAR, arpeggio, melody
 from av_pipelines.tracks.composition.rhythm import bass, percussion
 from av_pipelines.tracks.composition.scales import ROOTS, pitch_of
-from av_pipelines.tracks.composition.score import Chord, Note, Score, Section
+from av_pipelines.tracks.composition.score import KICK, Chord, Note, Score, Section
 from av_pipelines.tracks.plan import Plan
 
 # Name, share of the piece, energy: for pieces of few chords, of some, of many, and for loops.
@@ -37,14 +37,17 @@ _ARCS = {
 # The energy from which a part plays, at middle intensity.
 _ENTRY = {"bass": 0.45, "arpeggio": 0.58, "melody": 0.66, "percussion": 0.64}
 _LONGEST_S = 7.0  # of a chord
+_ENDING_S = 1.2  # at least, of the last chord of a piece that does not drone
+_ENDING_SHARE = 0.2  # of the piece at most, where the bars allow it
 _DRAFTS = 6  # progressions drawn, of which the one is kept that shows most of the scale
 
 
 def compose(plan: Plan) -> Score:
     """Write the score of a plan: the same plan, the same score."""
     slots = _slots(plan)
-    chords = _chords(plan, slots)
     sections = _sections(plan, slots)
+    slots = _with_ending(plan, slots)
+    chords = _chords(plan, slots)
     end = plan.beats if plan.loop or len(slots) == 1 else slots[-1][0]
 
     def bars(part: str) -> list[tuple[float, float]]:
@@ -68,6 +71,8 @@ def compose(plan: Plan) -> Score:
         notes += arpeggio(plan, chords, bars("arpeggio"), end)
     if "percussion" in plan.parts:
         notes += percussion(plan, bars("percussion"), sections, end)
+        if end < plan.beats and any(note.part == "percussion" for note in notes):
+            notes.append(Note(end, "percussion", KICK, 0.5, 0.85))  # the last stroke
     return Score(
         key=plan.key,
         scale=plan.scale,
@@ -89,6 +94,24 @@ def _slots(plan: Plan) -> list[tuple[float, float]]:
     count = max(1, round(plan.beats / length))
     starts = [number * length for number in range(count)]
     return [(a, b - a) for a, b in zip(starts, [*starts[1:], plan.beats], strict=True) if b - a > 0]
+
+
+def _with_ending(plan: Plan, slots: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Give a piece that would come to rest too early a last chord in proportion to it.
+
+    It begins with the last bar, or half bar, that leaves it the time to ring.
+    """
+    start, length = slots[-1]
+    least = max(BAR / 2, _ENDING_S * plan.bpm / 60)
+    most = max(least, _ENDING_SHARE * plan.beats)
+    if plan.loop or plan.drone or len(slots) == 1 or length <= most:
+        return slots
+    lasts = [(plan.beats - least) // grid * grid for grid in (BAR, BAR / 2)]
+    lasts = [last for last in lasts if last > start]
+    if not lasts:
+        return slots
+    last = next((last for last in lasts if plan.beats - last <= most), lasts[-1])
+    return [*slots[:-1], (start, last - start), (last, plan.beats - last)]
 
 
 def _chords(plan: Plan, slots: list[tuple[float, float]]) -> list[Chord]:

@@ -27,7 +27,10 @@ _LOWEST_BASS = 29  # F1: small loudspeakers still let it be heard
 
 
 def bass(plan: Plan, chords: Sequence[Chord], from_beat: float, end: float) -> Iterator[Note]:
-    """Yield the roots, or one long tonic under a drone; struck again and again when driving."""
+    """Yield the roots, or one long tonic under a drone; struck again and again when driving.
+
+    The last root of a piece that ends is struck once.
+    """
     if plan.drone:
         chords = [replace(chords[0], degree=0, length=end)]
     rng = plan.rng(5)
@@ -38,7 +41,8 @@ def bass(plan: Plan, chords: Sequence[Chord], from_beat: float, end: float) -> I
             continue
         root = pitch_of(plan.key, plan.scale, chord.degree)
         pitch = _LOWEST_BASS + (root - _LOWEST_BASS) % 12
-        beats = np.arange(start, last - 0.5, 2.0).tolist() if moving else []
+        ends = not plan.loop and len(chords) > 1 and chord is chords[-1]
+        beats = np.arange(start, last - 0.5, 2.0).tolist() if moving and not ends else []
         beats = beats or [start]
         for number, (beat, until) in enumerate(zip(beats, [*beats[1:], last], strict=True)):
             higher = 12 * (moving and number % 4 == 3 and rng.uniform() < 0.6)
