@@ -85,6 +85,12 @@ def read_inboxes(store: Path) -> list[Inbox]:
     return list(found.values())
 
 
+def part_of_main(store: Path, folder: str) -> Inbox:
+    """Return a folder of the store's own inbox that is not for media; its notes are as there."""
+    main = read_inboxes(store)[0]
+    return Inbox(path=main.path / folder, notes=main.notes, notes_days=main.notes_days)
+
+
 def _check(inbox: Inbox, where: str, main: Path, others: list[Inbox]) -> None:
     if inbox.name == MAIN and inbox.path != main:
         raise SettingsError(f"{where}: the store's own inbox is {main}; give others a name")

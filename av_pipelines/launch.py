@@ -95,6 +95,9 @@ def open_instance(studio: Studio) -> dg.DagsterInstance:
     """Open the Dagster instance of a store."""
     import dagster as dg
 
+    from av_pipelines.planned import start_runs_at_once
+
+    start_runs_at_once()
     return dg.DagsterInstance.from_config(str(dagster_home(studio)))
 
 
@@ -120,6 +123,13 @@ UP = "up"
 """The name under which ``avp up`` is present in its store."""
 
 
+def unfinished() -> list[dg.DagsterRunStatus]:
+    """Return the states of runs that are not over."""
+    from dagster import DagsterRunStatus as States
+
+    return [state for state in States if state.value not in ("SUCCESS", "FAILURE", "CANCELED")]
+
+
 def close_dead_runs(studio: Studio, instance: dg.DagsterInstance) -> int:
     """End the runs whose process is gone, and free what they held; return how many there were.
 
@@ -128,14 +138,10 @@ def close_dead_runs(studio: Studio, instance: dg.DagsterInstance) -> int:
     """
     import dagster as dg
 
-    going = [
-        dg.DagsterRunStatus.NOT_STARTED,
-        dg.DagsterRunStatus.STARTING,
-        dg.DagsterRunStatus.STARTED,
-        dg.DagsterRunStatus.CANCELING,
-    ]
     closed = 0
-    for run in instance.get_runs(dg.RunsFilter(statuses=going)):
+    for run in instance.get_runs(dg.RunsFilter(statuses=unfinished())):
+        if run.status is dg.DagsterRunStatus.QUEUED:
+            continue  # it has no process yet
         if "dagster-celery/task_id" in run.tags:
             continue  # on a worker, maybe of another machine: run monitoring looks after it
         process = run.tags.get(PROCESS_TAG)
@@ -307,7 +313,7 @@ def run_files(
     collector = Collector(results, listener)
     run_partitions(studio, "media", ready, wanted, overrides=overrides, listener=collector)
     for result in results.values():
-        _complete(result, wanted)
+        complete(result, wanted)
         refusal = studio.store.quarantined(result.key)
         result.command = refusal.command if refusal else None
     return list(results.values())
@@ -404,7 +410,7 @@ def run_projects(
         studio, "projects", list(results), assets, overrides=overrides, listener=collector
     )
     for result in results.values():
-        _complete(result, assets)
+        complete(result, assets)
     return list(results.values())
 
 
@@ -442,7 +448,7 @@ def run_templates(
     )
 
 
-def _complete(result: FileResult, assets: Sequence[str]) -> None:
+def complete(result: FileResult, assets: Sequence[str]) -> None:
     """Add what a run did not reach, and put all in the order of making."""
     told = {outcome.asset for outcome in result.outcomes}
     result.outcomes += [

@@ -36,13 +36,19 @@ def main() -> None:
     """Run a service until its parent closes the pipe that is our standard input."""
     name, socket, *arguments = sys.argv[1:]
     threading.Thread(target=_end_with_parent, args=(name,), daemon=True).start()
+    # Dagster takes the first entry for the folder of a script and drops it; without one that would
+    # be the first of PYTHONPATH
+    sys.path.insert(0, os.devnull)
     if name == PAGES:
         _serve_pages(int(arguments[0]))
         return
     module = _MODULES[name]
     if name == WEBSERVER:
         _guard_webserver()
-    if name != CODE:
+    if name == CODE:
+        _let_runs_stand_back()
+    else:
+        _ask_the_code_server_seldom()
         importlib.import_module(f"{module}.cli")  # the slow part, while the code server starts
         while not Path(socket).exists():
             time.sleep(0.05)
@@ -51,6 +57,21 @@ def main() -> None:
         _run_daemon(module)
     else:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _let_runs_stand_back() -> None:
+    from dagster._grpc import server
+
+    from av_pipelines.pace import run_behind
+
+    server.start_run_in_subprocess = run_behind  # pyright: ignore[reportPrivateImportUsage]
+
+
+def _ask_the_code_server_seldom() -> None:
+    """Have Dagster ask every 10 s, not every second, whether it is still the same: it always is."""
+    from dagster._grpc import server_watcher
+
+    server_watcher.WATCH_INTERVAL = 10
 
 
 def _serve_pages(port: int) -> None:
@@ -73,7 +94,7 @@ def _serve_pages(port: int) -> None:
 def _run_daemon(module: str) -> None:
     """Be the one daemon of the store, and first end what another one left going."""
     from av_pipelines.inboxes import read_inboxes
-    from av_pipelines.launch import UP, close_dead_runs, open_instance
+    from av_pipelines.launch import UP, close_dead_runs, dagster_home, open_instance
     from av_pipelines.makers import open_studio
     from av_pipelines.pace import keep_pace
     from av_pipelines.track_queue import limit_pool
@@ -81,7 +102,7 @@ def _run_daemon(module: str) -> None:
     studio = open_studio()
     inboxes = {inbox.sensor: inbox.path for inbox in read_inboxes(studio.store.root)}
     others = {name: studio.store.inbox / name for name in ("prompts", "projects")}
-    keep_pace({**inboxes, **others})
+    keep_pace({**inboxes, **others}, dagster_home(studio), ("templates", "failures"))
     with open_instance(studio) as instance:
         close_dead_runs(studio, instance)
         limit_pool(instance)

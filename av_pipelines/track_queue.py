@@ -13,14 +13,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from av_pipelines.launch import (
-    NOT_REACHED,
     PROCESS_TAG,
     Collector,
     FileResult,
+    complete,
     open_instance,
     run_partitions,
+    unfinished,
 )
-from av_pipelines.maker import Outcome, Studio, make, observed, version_of
+from av_pipelines.maker import Studio, make, observed, version_of
 from av_pipelines.settings import Values
 from av_pipelines.tracks.errors import TrackError
 from av_pipelines.tracks.settings import TrackSettings
@@ -56,14 +57,7 @@ def under_way(instance: dg.DagsterInstance, store: Store) -> int:
     """Return how many requests are waiting or being made."""
     import dagster as dg
 
-    unfinished = [
-        dg.DagsterRunStatus.QUEUED,
-        dg.DagsterRunStatus.NOT_STARTED,
-        dg.DagsterRunStatus.STARTING,
-        dg.DagsterRunStatus.STARTED,
-        dg.DagsterRunStatus.CANCELING,
-    ]
-    runs = instance.get_runs(dg.RunsFilter(statuses=unfinished, tags={_QUEUE_TAG: POOL}))
+    runs = instance.get_runs(dg.RunsFilter(statuses=unfinished(), tags={_QUEUE_TAG: POOL}))
     asked_here = {run.run_id for run in runs if PROCESS_TAG in run.tags}
     return len(runs) - len(asked_here) + len(store.present(_WAITING))
 
@@ -118,6 +112,5 @@ def ask(studio: Studio, values: Values, listener: Any) -> FileResult:
         run_partitions(
             studio, "prompts", [key], ["track"], listener=collector, tags=tags_of(settings)
         )
-    if not result.outcomes:
-        result.outcomes.append(Outcome("failed", "track", key, reason=NOT_REACHED))
+    complete(result, ["track"])
     return result

@@ -33,6 +33,10 @@ LOCATION = "av_pipelines"
 _LOOK_S = 0.3
 _ENDING = (DAEMON, WEBSERVER, PAGES, CODE)  # nothing is asked for any more, then the runs end
 _PATIENCE_S = 10.0
+_SELDOM = {  # seconds between looks of parts of Dagster that have little to do here
+    "DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS": "15",
+    "FRESHNESS_DAEMON_INTERVAL_SECONDS": "120",
+}
 
 
 def serve(studio: Studio, port: int, pages_port: int) -> int:
@@ -56,6 +60,7 @@ def serve(studio: Studio, port: int, pages_port: int) -> int:
     except OSError as error:
         return _say(f"cannot make the store in {studio.store.root}: {error}")
     environment = {
+        **_SELDOM,
         **os.environ,
         "AVP_STORE": str(studio.store.root),
         "DAGSTER_HOME": str(home),
@@ -180,7 +185,8 @@ class _Services:
                     process.wait(_PATIENCE_S)
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(_PATIENCE_S)  # the kernel may hold it: a disk that hangs
 
 
 def _answers(port: int) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from av_pipelines.settings import SIDECAR_SUFFIXES
+from av_pipelines.settings import SIDECAR_SUFFIXES, SettingsError
 
 DEFAULT_RECIPE = "auto"
 """Recipe of the files that lie directly in the inbox."""
@@ -120,6 +120,11 @@ def is_partial(name: str) -> bool:
     return _PARTIAL.search(name) is not None
 
 
+def is_note(name: str) -> bool:
+    """Whether a file of this name is a note for people."""
+    return name.endswith(_NOTES)
+
+
 def recipe_of(path: str) -> str:
     """Return the recipe that a file's place in the inbox stands for."""
     folder, slash, _ = path.partition("/")
@@ -182,7 +187,7 @@ def _sort_folder(folder: str, entries: list[os.DirEntry[str]], found: Found) -> 
                 below.append(prefix + name)
         elif name.endswith(SIDECAR_SUFFIXES):
             continue
-        elif name.endswith(_NOTES):
+        elif is_note(name):
             found.notes.append(prefix + name)
         elif entry.is_file():
             files.append(name)
@@ -243,3 +248,24 @@ def _lstat(path: str) -> os.stat_result | None:
         return os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
+
+
+def check_access(path: Path, moved: bool) -> None:
+    """Check that a file may be taken.
+
+    Args:
+        path: of the file.
+        moved: it is to leave its folder.
+
+    Raises:
+        SettingsError: its name is not text.
+        PermissionError: it may not be read, or not moved.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise SettingsError("its name is not UTF-8: rename it") from None
+    if not os.access(path, os.R_OK):
+        raise PermissionError("no right to read it")
+    if moved and not os.access(path.parent, os.W_OK | os.X_OK):
+        raise PermissionError(f"no right to move it out of {path.parent}")

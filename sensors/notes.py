@@ -100,11 +100,16 @@ class Notes:
             if path := self._there.pop((file, state), None):
                 path.unlink(missing_ok=True)
 
-    def take(self, file: str, recipe: str, ticket: str) -> None:
-        """Note that a file is with a run."""
-        name = Path(file).name
+    def take(self, file: str, how: str, ticket: str = "") -> None:
+        """Note that a file is claimed.
+
+        Args:
+            file: its path.
+            how: it is being made: ``with the recipe podcast``.
+            ticket: the key of its run, once that was asked for.
+        """
         said = (
-            f"{name} is being made with the recipe {recipe}.\n"
+            f"{Path(file).name} is being made {how}.\n"
             f"This note becomes one named {DONE} or {FAILED} when it is over.\n\n"
             f"{_TICKET}{ticket}\n"
         )
@@ -117,13 +122,20 @@ class Notes:
             f"Mend that and it is taken; it is looked at again every minute.\n",
         )  # fmt: skip
 
-    def conclude(self, store: Store, instance: dg.DagsterInstance, busy: Collection[str]) -> None:
+    def conclude(
+        self,
+        store: Store,
+        instance: dg.DagsterInstance,
+        busy: Collection[str] = (),
+        tickets: Collection[str] = (),
+    ) -> None:
         """Say what became of files whose run is over.
 
         Args:
             store: where the results are.
             instance: who knows the runs.
             busy: the files that are with a run, or will be tried again.
+            tickets: of the runs that are not over, or not known to Dagster yet.
         """
         over = [file for file in self.in_progress if file not in busy]
         for file in over[:_MOST]:
@@ -131,9 +143,13 @@ class Notes:
                 ticket = self._there[file, IN_PROGRESS].read_text("utf-8").partition(_TICKET)[2]
             except (OSError, UnicodeError):
                 ticket = ""
-            run = _run(instance, ticket.strip())
-            if run is None or run.is_finished:
-                self.write(file, *_end(store, instance, run, file, self._inbox.key(file)))
+            if (ticket := ticket.strip()) in tickets:
+                continue
+            run = _run(instance, ticket)
+            if run is None or (run.is_finished and not run.is_complete_and_waiting_to_retry):
+                key = run.tags.get("dagster/partition") if run else None
+                key = key or self._inbox.key(file)
+                self.write(file, *_end(store, instance, run, file, key))
 
     def sweep(self, now: float) -> None:
         """Remove some of the notes on what was over long ago."""
@@ -177,7 +193,7 @@ def _end(
     lines = lines or [f"{name} is done."]
     if results:
         lines += ["", f"Results: {store.library / key}", *results]
-        lines += [f"Page:    {page_url(store.reports, key)}"]
+        lines += [f"Page:    {page_url(store.reports, key)}"] if store.media(key) else []
     if run and state == FAILED:
         lines += ["", f"Run {run.run_id} in the Dagster UI has the whole log."]
     lines += ["", f"{datetime.fromtimestamp(time.time(), UTC):%F %H:%M} UTC"]

@@ -16,7 +16,7 @@ from typing import Any
 
 import dagster as dg
 
-from av_pipelines.inboxes import Inbox
+from av_pipelines.inboxes import Inbox, part_of_main
 from av_pipelines.maker import Studio
 from av_pipelines.settings import SIDECAR_SUFFIXES, SettingsError
 from av_pipelines.track_queue import MOST, full, tags_of, under_way
@@ -25,8 +25,9 @@ from av_pipelines.tracks.request import key_of, read_prompt, settle, with_seed
 from av_pipelines.tracks.settings import TrackSettings
 from partitions.prompts import prompt_partitions
 from resources.manifest import PromptRecord
-from sensors.inbox import Desk, Tick, open_desk
+from sensors.desk import Desk, open_desk
 from sensors.listing import DEFAULT_RECIPE, Candidate, Found, find
+from sensors.tick import Tick
 from sensors.watching import Decision, Memory, Ready, mark_of
 
 NAME = "prompts"
@@ -70,7 +71,7 @@ class _Tick(Tick):
         self._settings: dict[str, TrackSettings] = {}
 
     def box(self, studio: Studio) -> Inbox:
-        return Inbox(path=studio.store.inbox / FOLDER, notes="off")
+        return part_of_main(studio.store.root, FOLDER)
 
     def find(self, late: Callable[[], bool]) -> Found:
         """List the prompts; to the inbox of media their names are those of sidecars."""
@@ -88,6 +89,12 @@ class _Tick(Tick):
 
     def room(self, memory: Memory) -> int:
         return max(0, MOST - under_way(self._context.instance, self._desk.studio.store))
+
+    def most_asked(self, waiting: int) -> int:
+        return MOST  # each has a run of its own, and there are no more than may wait
+
+    def how(self, file: Ready) -> str:
+        return "as a track"
 
     def remarks(self, decision: Decision, taken: Mapping[str, Ready]) -> list[str]:
         waiting = len(decision.ready) - len(taken)

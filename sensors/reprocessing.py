@@ -20,7 +20,7 @@ import dagster as dg
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from av_pipelines.dagster_assets import BATCH, QUIET, run_config
-from av_pipelines.launch import groups_of
+from av_pipelines.launch import groups_of, unfinished
 from av_pipelines.maker import Maker, Studio
 from av_pipelines.makers import makers_of, open_studio
 from av_pipelines.reprocess import Budget, Stale, affordable, out_of_date
@@ -30,12 +30,6 @@ from partitions.media import contiguous_ranges, media_partitions, range_tags
 NAME = "reprocessing"
 FILE = "reprocess.toml"
 _TAG = "avp/reprocess"
-_UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-]
 
 
 class Plan(BaseModel):
@@ -112,7 +106,7 @@ def reprocessing_schedule(
     def reprocessing(
         context: dg.ScheduleEvaluationContext,
     ) -> list[dg.RunRequest] | dg.SkipReason:
-        going = context.instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED, tags={_TAG: "yes"}))
+        going = context.instance.get_runs(dg.RunsFilter(statuses=unfinished(), tags={_TAG: "yes"}))
         if going:
             return dg.SkipReason(f"{len(going)} runs of the last night are not over yet")
         opened = studio()

@@ -84,6 +84,7 @@ def summary(found: Found, memory: Memory, decision: Decision) -> str:
     """Say in a line what is in the inbox."""
     amounts: Mapping[str, int] = {
         "with runs": len(memory.asked_marks),
+        "claimed, for the next run": len(memory.claimed),
         "settling or next": len(memory.settling),
         "waiting for their turn": decision.behind,
         "kept waiting": len(memory.waiting),

@@ -3,8 +3,9 @@
 Here: the memory between two looks (the sensor's cursor) and every rule about waiting. Not here:
 the disk (``listing``), Dagster (``inbox``), which files share a run (``batching``).
 
-A file is *settling* until it is whole, then *asked* for in a run until it leaves the inbox; when
-its run ended and left it there, it is *waiting* for another try. Nothing is remembered of a file
+A file is *settling* until it is whole, then *claimed* until there is a run for it, then *asked* for
+in a run until it leaves the inbox; when its run ended and left it there, it is *waiting* for
+another try. Nothing is remembered of a file
 that is no longer there, so the memory is as small as the inbox, and smaller: of a heap of files
 only the next few hundred are watched, the oldest first.
 """
@@ -36,10 +37,10 @@ HOLD_MS = 60_000
 RETRY_MS = (30_000, 300_000)
 """Pauses before the second and the third run for a file that its run left where it was."""
 MOST_WATCHED = 500
-MOST_ASKED = 1_000
-"""Files that may be with runs at a time: keeps cursor and run queue short, and slots busy."""
+MOST_CLAIMED = 1_000
+"""Files that may be claimed or with runs at a time: keeps the cursor short."""
 
-_VERSION = 2
+_VERSION = 3
 PLACE = 8
 """Letters of a mark that stand for the path."""
 _WHY = 300
@@ -108,7 +109,9 @@ class Decision:
     """What one look means."""
 
     ready: list[Ready]
-    """Whole files, in the order in which they should be asked for."""
+    """Whole files, in the order in which they should be claimed."""
+    claimed: list[Ready]
+    """Files that were claimed before, in the order in which they should be asked for."""
     soon: int | None
     """After how many ms one more look may find some file whole; None: not within ``SETTLE_MS``."""
     behind: int
@@ -125,6 +128,8 @@ class Memory:
     """When it began, in ms: run keys differ after a person reset the sensor's cursor."""
     settling: dict[str, Settling] = field(default_factory=dict)
     """By place."""
+    claimed: dict[str, int] = field(default_factory=dict)
+    """In how many runs each will have been asked for, by mark."""
     asked: dict[str, Asked] = field(default_factory=dict)
     """By run key."""
     waiting: dict[str, Waiting] = field(default_factory=dict)
@@ -137,7 +142,7 @@ class Memory:
     @property
     def empty(self) -> bool:
         """Whether no file is remembered."""
-        return not (self.settling or self.asked or self.waiting)
+        return not (self.settling or self.claimed or self.asked or self.waiting)
 
     @property
     def asked_marks(self) -> set[str]:
@@ -157,7 +162,8 @@ class Memory:
         self._keep(lambda mark: mark[:PLACE] in places)
 
     def _keep(self, holds: Callable[[str], bool]) -> None:
-        """Keep only the asked and the waiting whose mark it holds for."""
+        """Keep only the claimed, the asked and the waiting whose mark it holds for."""
+        self.claimed = {mark: attempt for mark, attempt in self.claimed.items() if holds(mark)}
         self.waiting = {mark: w for mark, w in self.waiting.items() if holds(mark)}
         kept: dict[str, Asked] = {}
         for run_key, asked in self.asked.items():
@@ -174,7 +180,7 @@ class Memory:
         now: int,
         writing: Writing = lambda path: None,
     ) -> Decision:
-        """Take note of a look, and decide which files may be taken.
+        """Take note of a look, and decide which files may be claimed.
 
         Args:
             listing: what was seen; files that were not looked at stay as they were.
@@ -185,10 +191,12 @@ class Memory:
         there = {mark[:PLACE]: (mark, seen) for seen in listing.files for mark in (mark_of(seen),)}
         self._keep(lambda mark: there.get(mark[:PLACE], (mark,))[0] == mark)
         busy = self.asked_marks.union(going, self.waiting)
-        fresh = sorted(
+        free = sorted(
             ((mark, seen) for mark, seen in there.values() if mark not in busy),
             key=lambda item: (item[1].mtime_ns, item[1].path),
         )
+        claimed = [Ready(seen, m, self.claimed[m]) for m, seen in free if m in self.claimed]
+        fresh = [item for item in free if item[0] not in self.claimed]
         watched = fresh[:MOST_WATCHED]
         settling = {p: s for p, s in self.settling.items() if p not in there}
         ready: list[Ready] = []
@@ -207,7 +215,7 @@ class Memory:
                 soon = wait if soon is None else min(soon, wait)
         self.settling = settling
         ready += self._due(there, now)
-        return Decision(ready, soon, len(fresh) - len(watched), unstable)
+        return Decision(ready, claimed, soon, len(fresh) - len(watched), unstable)
 
     def _due(self, there: Mapping[str, tuple[str, Seen]], now: int) -> list[Ready]:
         """The waiting files whose time has come; a clock that was set back delays none."""
@@ -225,13 +233,18 @@ class Memory:
         return [key for key, asked in self.asked.items() if not set(asked.marks) & set(going)]
 
     def room(self) -> int:
-        """How many more files may be asked for."""
-        return max(0, MOST_ASKED - sum(len(asked.marks) for asked in self.asked.values()))
+        """How many more files may be claimed."""
+        return max(0, MOST_CLAIMED - len(self.claimed) - len(self.asked_marks))
 
     def run_key(self, files: Sequence[Ready]) -> str:
         """Return the key of a run for these files: the same when a tick is played again."""
         text = [f"{file.mark} {file.seen.ctime_ns} {file.attempt}" for file in files]
         return _letters(f"{self.born} {text}".encode(), 12)
+
+    def claim(self, file: Ready) -> None:
+        """Note that a file is written down, and waits for a run."""
+        self._drop(file)
+        self.claimed[file.mark] = file.attempt
 
     def ask(self, run_key: str, files: Sequence[Ready]) -> None:
         """Note that a run is asked to make these files."""
@@ -246,6 +259,7 @@ class Memory:
 
     def _drop(self, file: Ready) -> None:
         self.settling.pop(file.mark[:PLACE], None)
+        self.claimed.pop(file.mark, None)
         self.waiting.pop(file.mark, None)
 
     def ended(
@@ -282,14 +296,15 @@ class Memory:
                 raise ValueError(f"version {data['v']}")
             return cls(
                 data["born"],
-                {
+                settling={
                     place: Settling(place + mark, since, since - before, bool(flags & 1), flags > 1)
                     for place, (mark, since, before, flags) in data["settling"].items()
                 },
-                {k: Asked(tuple(a), tuple(m.split())) for k, (a, m) in data["asked"].items()},
-                {mark: Waiting(*waiting) for mark, waiting in data["waiting"].items()},
-                data["resume"],
-                (data["said"][0], data["said"][1]),
+                claimed=dict(data["claimed"]),
+                asked={k: Asked(tuple(a), tuple(m.split())) for k, (a, m) in data["asked"].items()},
+                waiting={mark: Waiting(*waiting) for mark, waiting in data["waiting"].items()},
+                resume=data["resume"],
+                said=(data["said"][0], data["said"][1]),
             )
         except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"the sensor's cursor is not what it wrote: {error!r}") from None
@@ -303,6 +318,7 @@ class Memory:
                 place: [s.mark[PLACE:], s.since, s.since - s.seen, s.closed + 2 * s.again]
                 for place, s in self.settling.items()
             },
+            "claimed": self.claimed,
             "asked": {key: [a.attempts, " ".join(a.marks)] for key, a in self.asked.items()},
             "waiting": self.waiting,
             "resume": self.resume,

@@ -26,6 +26,7 @@ from resources.ledger import Entry, Ledger
 from resources.manifest import Manifest
 from resources.store import Store, describe_files
 from tests.conftest import Toys, drop
+from tests.test_up import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = 'assets = ["source", "shout"]\n'
@@ -104,7 +105,11 @@ def avp(*arguments: object) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if k not in ("AVP_STORE", "DAGSTER_HOME")}
     command = [sys.executable, "-m", "av_pipelines", *map(str, arguments)]
     return subprocess.run(
-        command, capture_output=True, text=True, env={**environment, "PYTHONPATH": str(ROOT)}
+        command,
+        capture_output=True,
+        text=True,
+        env={**environment, "PYTHONPATH": str(ROOT)},
+        timeout=120,
     )
 
 
@@ -197,16 +202,18 @@ def test_a_daemon_that_is_killed_at_random_makes_everything_once(tmp_path: Path)
     store = Store(root)
     files = [wav(store.inbox / "plain" / f"{n}.wav", 1 + n / 10) for n in range(12)]
 
+    log = tmp_path / "log"
+
     def up() -> subprocess.Popen[bytes]:
         environment = {k: v for k, v in os.environ.items() if k != "DAGSTER_HOME"}
         return subprocess.Popen(
             [
                 *(sys.executable, "-m", "av_pipelines", "up", "--store", str(root)),
-                *("--port", str(chance.randint(20_000, 50_000))),
+                *("--port", str(free_port()), "--pages-port", str(free_port())),
             ],
             env={**environment, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=log.open("wb"),
         )
 
     def done() -> int:
@@ -217,16 +224,18 @@ def test_a_daemon_that_is_killed_at_random_makes_everything_once(tmp_path: Path)
         began = time.monotonic()
         wait_s = chance.uniform(12, 30)
         while time.monotonic() - began < wait_s and done() < len(files):
+            assert process.poll() is None, log.read_text()
             time.sleep(0.2)
         mine = psutil.Process(process.pid)
         for each in [mine, *mine.children(recursive=True)]:
             each.send_signal(signal.SIGKILL)
-        process.wait()
+        process.wait(60)
         check_seen(store)
     process = up()
     try:
         ends = time.monotonic() + 600
         while done() < len(files) or any(file.exists() for file in files):
+            assert process.poll() is None, log.read_text()
             assert time.monotonic() < ends, f"{done()} of {len(files)} are made"
             time.sleep(0.5)
     finally:

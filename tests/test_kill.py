@@ -23,6 +23,7 @@ from resources.store import describe_files
 ROOT = Path(__file__).resolve().parents[1]
 KILLS = 20
 SEED = 20261121
+PATIENCE_S = 300.0
 
 
 def command(store: Path, files: list[Path]) -> list[str]:
@@ -76,7 +77,7 @@ def test_a_killed_run_leaves_nothing_half_made_and_the_next_one_finishes(tmp_pat
     store, clips = tmp_path / "studio", make_clips(tmp_path, KILLS)
     first = start(store, clips[:1])
     began = time.monotonic()
-    assert first.wait() == 0
+    assert first.wait(PATIENCE_S) == 0
     whole = time.monotonic() - began
 
     interrupted = 0
@@ -88,13 +89,13 @@ def test_a_killed_run_leaves_nothing_half_made_and_the_next_one_finishes(tmp_pat
             children += psutil.Process(process.pid).children(recursive=True)
             process.send_signal(signal.SIGKILL)
             interrupted += 1
-        process.communicate()
+        process.communicate(timeout=PATIENCE_S)
         check_whole(store)
         assert number + 1 <= KILLS
     assert interrupted >= KILLS * 3 // 4  # the schedule really hits running work
 
     last = start(store, clips)
-    answer = json.loads(last.communicate()[0])
+    answer = json.loads(last.communicate(timeout=PATIENCE_S)[0])
     assert last.returncode == 0
     assert [media["state"] for media in answer["media"]] == ["done"] * KILLS
     assert check_whole(store) >= 4 * KILLS

@@ -18,14 +18,15 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster._daemon.sensor import execute_sensor_iteration_loop
 
-from av_pipelines.launch import open_instance
+from av_pipelines.launch import dagster_home, open_instance
 from av_pipelines.maker import Studio
 from av_pipelines.pace import keep_pace
 from av_pipelines.settings import Recipes, Settings
 from partitions.media import media_partitions
 from resources.ledger import Ledger
 from resources.store import Store
-from sensors.inbox import Desk, inbox_sensor
+from sensors.desk import Desk
+from sensors.inbox import inbox_sensor
 
 SETTINGS: dict[str, type[Settings]] = {"source": Settings}
 
@@ -52,7 +53,7 @@ defs = dg.Definitions(assets=[source], jobs=[job], sensors=[inbox_sensor(job, _d
 def main() -> None:
     """Go round until killed."""
     opened = studio()
-    keep_pace({"inbox": opened.store.inbox})
+    keep_pace({"inbox": opened.store.inbox}, dagster_home(opened))
     origin = LoadableTargetOrigin(
         executable_path=sys.executable, python_file=__file__, attribute="defs"
     )

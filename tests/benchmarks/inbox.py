@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -62,6 +63,8 @@ class Outcome:
     drops: list[Drop]
     kills: int
     seconds: float
+    cpu_s: float
+    """Of the daemons, starts included."""
 
     @property
     def kept(self) -> list[Drop]:
@@ -284,6 +287,11 @@ def _daemon(environment: dict[str, str]) -> Iterator[Callable[[], None]]:
         running.wait()
 
 
+def _cpu_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def torture(folder: Path, drops: int, seed: int, per_s: float, kill_every_s: float) -> Outcome:
     """Drop so many files, kill the daemon now and then, and see what became of each file.
 
@@ -310,7 +318,7 @@ def torture(folder: Path, drops: int, seed: int, per_s: float, kill_every_s: flo
         Drop(n, dice.randbytes(dice.randrange(100, 50_000)), dice.choices(names, weights)[0])
         for n in range(drops)
     ]
-    began, kills = time.time(), 0
+    began, kills, cpu = time.time(), 0, _cpu_of_children()
     player = Player(studio, heap)
     os.environ.pop("DAGSTER_HOME", None)  # the store's own is meant
     with (
@@ -341,7 +349,7 @@ def torture(folder: Path, drops: int, seed: int, per_s: float, kill_every_s: flo
         time.sleep(3)  # for what should not come any more
         player.over.set()
         playing.result()
-    return Outcome(heap, kills, time.time() - began)
+    return Outcome(heap, kills, time.time() - began, _cpu_of_children() - cpu)
 
 
 def main() -> None:
@@ -355,6 +363,10 @@ def main() -> None:
     late = seen.latencies
     print(
         f"\ninbox torture: {drops} drops in {seen.seconds:.0f} s, {seen.kills} kills, seed {seed}"
+    )
+    print(
+        f"  the daemon used {seen.cpu_s:.0f} s of CPU, for {seen.kills + 1} starts too; "
+        f"load of the machine {os.getloadavg()[0]:.1f}"
     )
     print(f"  premature {len(seen.premature)}, lost {len(seen.lost)}, twice {len(seen.twice)}")
     nine = quantiles(late, n=10)[-1]

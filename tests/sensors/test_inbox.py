@@ -23,7 +23,11 @@ from partitions.keys import media_key
 from partitions.media import media_partitions
 from resources.ledger import Ledger
 from resources.store import Store
-from sensors.inbox import MOST_KEYS, Desk, inbox_sensor
+from sensors import tick as ticks
+from sensors.desk import Desk
+from sensors.inbox import inbox_sensor
+from sensors.runs import slots
+from sensors.tick import MOST_KEYS
 from sensors.writers import Writing
 
 MEDIA = str(media_partitions.name)
@@ -106,12 +110,14 @@ class Inbox:
         for request in result.dynamic_partitions_requests or []:
             self.instance.add_dynamic_partitions(MEDIA, list(request.partition_keys))
 
-    def start(self, request: dg.RunRequest) -> str:
+    def start(
+        self, request: dg.RunRequest, status: dg.DagsterRunStatus = dg.DagsterRunStatus.STARTED
+    ) -> str:
         """Make the run that was requested, as the daemon does; return its id."""
         run = dg.DagsterRun(
             job_name="media",
             run_id=str(uuid4()),
-            status=dg.DagsterRunStatus.STARTED,
+            status=status,
             tags={
                 **request.tags,
                 "dagster/run_key": str(request.run_key),
@@ -120,6 +126,10 @@ class Inbox:
         )
         self.instance.add_run(run)
         return run.run_id
+
+    def begin(self, run_id: str) -> None:
+        began = dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, job_name="media")
+        self.instance.report_dagster_event(began, run_id)
 
     def end(self, run_id: str, how: str) -> None:
         event = getattr(self.instance, f"report_run_{how}")
@@ -273,18 +283,54 @@ def test_known_files_dropped_again_are_covered_without_touching_their_neighbours
     assert list(inbox.instance.get_dynamic_partitions(MEDIA)) == [*known, key("new.mp3")]
 
 
-def test_a_heap_is_taken_a_hundred_files_a_tick_and_each_once(inbox: Inbox) -> None:
-    for number in range(230):
+def test_a_heap_is_taken_some_files_a_tick_and_each_once(inbox: Inbox) -> None:
+    for number in range(130):
         inbox.drop(f"{number:03}.mp3")
     taken: list[str] = []
-    for _ in range(5):
+    while len(taken) < 130:
         requests = inbox.tick()
         for request in requests:
             inbox.start(request)
         keys = [k for request in requests for k in inbox.keys_of(request.tags)]
-        assert len(keys) <= MOST_KEYS
+        assert 0 < len(keys) <= min(MOST_KEYS, slots(inbox.instance) * 25)
         taken += keys
-    assert sorted(taken) == sorted(key(f"{number:03}.mp3") for number in range(230))
+    assert sorted(taken) == sorted(key(f"{number:03}.mp3") for number in range(130))
+
+
+def test_while_runs_wait_files_are_claimed_and_share_the_next_run(inbox: Inbox) -> None:
+    waiting: list[str] = []
+    for number in range(slots(inbox.instance)):
+        inbox.drop(f"{number}.mp3")
+        waiting.append(inbox.start(inbox.tick()[0], dg.DagsterRunStatus.NOT_STARTED))
+    later = [f"later {number}.mp3" for number in range(20)]
+    for name in later:
+        inbox.drop(name)
+        assert inbox.tick() == []
+    assert "20 claimed" in inbox.skipped
+    for name in later:
+        assert inbox.store.media(key(name))
+        assert "is being made" in (inbox.folder / f"{name}._IN_PROGRESS.txt").read_text()
+    inbox.begin(waiting[0])
+    requests = inbox.tick()
+    assert sorted(k for r in requests for k in inbox.keys_of(r.tags)) == sorted(map(key, later))
+    assert len(requests) < len(later) / 2
+
+
+def test_a_claimed_file_that_changes_before_its_run_is_claimed_again(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ticks, "slots", lambda instance: 0)
+    inbox.drop("song.mp3")
+    assert inbox.tick() == []
+    path = inbox.drop("song.mp3", "longer")
+    assert inbox.tick() == []
+    record = inbox.store.media(key("song.mp3"))
+    assert record
+    assert record.size == len("longer")
+    path.unlink()
+    inbox.tick()
+    monkeypatch.undo()
+    assert inbox.tick() == []
 
 
 # ---------------------------------------------------------------------- once

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from dagster._daemon import sensor as daemon
 
-from av_pipelines import pace
-from av_pipelines.pace import AWAKE_S, BUSY_S, IDLE_S, Folder, keep_pace
+from av_pipelines.pace import AWAKE_S, BUSY_S, IDLE_S, Events, Folder, keep_pace
 from sensors.listing import Listing, Seen
 from sensors.watching import Memory
 
@@ -70,13 +71,61 @@ def test_a_folder_that_is_gone_is_left_to_the_sensor(tmp_path: Path, clock: Cloc
     assert not watched.rests(IDLE_S + 1, None)
 
 
-def test_what_is_changed_in_the_daemon_is_there_to_be_changed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_those_that_follow_runs_rest_until_one_tells_something(
+    tmp_path: Path, clock: Clock
 ) -> None:
+    index = tmp_path / "history" / "runs" / "index.db"
+    index.parent.mkdir(parents=True)
+    index.write_bytes(b"x")
+    events = Events(tmp_path, clock)
+    events.rests(10, None)
+    clock.now += 61
+    assert events.rests(10, None)
+    assert not events.rests(IDLE_S + 1, None)
+    index.with_name("index.db-wal").touch()
+    assert events.rests(10, None)  # somebody only read
+    index.with_name("index.db-wal").write_bytes(b"x")
+    assert not events.rests(10, None)
+
+
+def test_where_events_lie_elsewhere_those_that_follow_runs_keep_their_own_pace(
+    tmp_path: Path, clock: Clock
+) -> None:
+    events = Events(tmp_path, clock)
+    clock.now += 1000
+    assert not events.rests(10, None)
+
+
+@pytest.fixture
+def rounds(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """A daemon with the pace on the folder ``inbox``; when it went round all its sensors."""
+    made: list[float] = []
+
+    def look_at_all() -> Iterator[None]:
+        made.append(clock.now)
+        yield
+
     monkeypatch.setattr(daemon, "MIN_INTERVAL_LOOP_TIME", 5)
     monkeypatch.setattr(daemon, "is_under_min_interval", daemon.is_under_min_interval)
+    monkeypatch.setattr(daemon, "execute_sensor_iteration", look_at_all)
+    (tmp_path / "inbox").mkdir()
+    keep_pace({"inbox": tmp_path / "inbox"}, tmp_path, clock=clock)
+    return made
+
+
+def test_a_calm_daemon_goes_round_seldom_and_at_once_when_a_file_comes(
+    tmp_path: Path, rounds: list[float], clock: Clock
+) -> None:
+    go = cast("Any", daemon.execute_sensor_iteration)
+    for clock.now in (0, AWAKE_S + 1, AWAKE_S + 2, AWAKE_S + 3, AWAKE_S + 4):
+        list(go())
+    assert rounds == [0, AWAKE_S + 1]
+    (tmp_path / "inbox" / "song.mp3").write_text("x")
+    list(go())
+    assert rounds[2:] == [AWAKE_S + 4]
+
+
+def test_what_is_changed_in_the_daemon_is_there_to_be_changed() -> None:
     used = daemon.execute_sensor_iteration_loop.__code__.co_names
-    assert "MIN_INTERVAL_LOOP_TIME" in used
+    assert {"MIN_INTERVAL_LOOP_TIME", "execute_sensor_iteration"} <= set(used)
     assert "is_under_min_interval" in daemon.execute_sensor_iteration.__code__.co_names
-    keep_pace({"inbox": tmp_path})
-    assert daemon.MIN_INTERVAL_LOOP_TIME == pace.ROUND_S

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
@@ -16,9 +17,9 @@ from av_pipelines.settings import Recipes
 from av_pipelines.track_queue import MOST
 from partitions.prompts import prompt_partitions
 from resources.ledger import Ledger
-from resources.manifest import PromptRecord
+from resources.manifest import Manifest, PromptRecord
 from resources.store import Store
-from sensors.inbox import Desk
+from sensors.desk import Desk
 from sensors.prompts import prompts_sensor
 
 PROMPTS = str(prompt_partitions.name)
@@ -70,7 +71,11 @@ class Prompts:
                     job_name="tracks",
                     run_id=f"{self.now}-{number}",
                     status=dg.DagsterRunStatus.STARTED,
-                    tags={**request.tags, "dagster/sensor_name": "prompts"},
+                    tags={
+                        **request.tags,
+                        "dagster/sensor_name": "prompts",
+                        "dagster/run_key": str(request.run_key),
+                    },
                 )
             )
         return requests
@@ -126,6 +131,35 @@ def test_a_wrong_prompt_stays_and_says_why(prompts: Prompts, text: str, said: st
     assert said in prompts.skipped
     assert path.name in prompts.skipped
     assert path.exists()
+    note = prompts.folder / "a.prompt.toml._FAILED.txt"
+    assert said in note.read_text()
+    path.write_text('prompt = "rain"\n')
+    assert len(prompts.tick()) == 1
+    assert not note.exists()
+
+
+def test_a_note_beside_it_says_where_the_track_is(prompts: Prompts) -> None:
+    path = prompts.drop("rain.txt", "rain")
+    (request,) = prompts.tick()
+    assert "as a track" in (prompts.folder / "rain.txt._IN_PROGRESS.txt").read_text()
+    key = request.tags["dagster/partition"]
+    with prompts.store.stage() as folder:
+        manifest = Manifest.model_validate(
+            {
+                "asset": "track", "partition": key, "version": "1" * 64,
+                "created": datetime.now(UTC), "code_version": "1", "settings": {}, "inputs": [],
+                "files": [], "facts": {"duration_s": 12.5}, "cost": {}, "run_id": "run",
+            }
+        )  # fmt: skip
+        prompts.store.link(key, prompts.store.publish(folder, manifest))
+    path.unlink()
+    (run,) = prompts.instance.get_runs()
+    prompts.instance.report_run_canceled(run)
+    prompts.tick()
+    (note,) = prompts.folder.iterdir()
+    assert note.name == "rain.txt._DONE.txt"
+    assert str(prompts.store.library / key) in note.read_text()
+    assert "12.5 s" in note.read_text()
 
 
 def test_the_eleventh_waits_outside_and_is_told_queue_full(prompts: Prompts) -> None:

@@ -358,7 +358,7 @@ def test_no_more_than_a_thousand_files_are_with_runs_and_the_rest_follows() -> N
         if files:
             memory.ask(f"run {tick}", files)
             asked.update(file.mark for file in files)
-    assert len(asked) == watching.MOST_ASKED
+    assert len(asked) == watching.MOST_CLAIMED
     assert memory.room() == 0
     assert len(memory.dump()) < 50_000
     left = [song for song in heap if mark_of(song) not in asked]
@@ -383,13 +383,42 @@ def test_files_a_look_had_no_time_for_stay_as_they_were() -> None:
 
 def test_the_cursor_holds_everything() -> None:
     memory = Memory(born=START, resume="podcast/é\udcff.mp3", said=("abc", 5))
-    one, two, three, four = songs(4)
-    look(memory, 0, one, two, three)
-    first, second, third = look(memory, 5000, one, two, three, four).ready
+    one, two, three, four, five = songs(5)
+    look(memory, 0, one, two, three, four)
+    first, second, third, fourth = look(memory, 5000, one, two, three, four, five).ready
     memory.ask("run", [first, second])
     memory.hold(third, "unknown setting", START)
-    look(memory, 6000, one, two, three, replace(four, size=4))
+    memory.claim(fourth)
+    look(memory, 6000, one, two, three, four, replace(five, size=4))
+    assert memory.claimed
+    assert memory.settling
     assert Memory.load(memory.dump()) == memory
+
+
+def test_a_claimed_file_is_offered_for_a_run_until_it_is_asked_for_gone_or_changed() -> None:
+    memory = Memory()
+    one, two, three = songs(3)
+    look(memory, 0, one, two, three)
+    for file in look(memory, 5000, one, two, three).ready:
+        memory.claim(file)
+    # the oldest first
+    assert [file.seen for file in look(memory, 6000, one, two, three).claimed] == [three, two, one]
+    decision = look(memory, 7000, one, replace(two, size=9))
+    assert [file.seen for file in decision.claimed] == [one]
+    assert decision.ready == []  # what changed has to settle again
+    memory.ask("run", decision.claimed)
+    assert look(memory, 8000, one).claimed == []
+
+
+def test_a_claimed_file_keeps_the_count_of_its_runs() -> None:
+    memory = Memory()
+    (one,) = songs(1)
+    look(memory, 0, one)
+    memory.ask("run", look(memory, 5000, one).ready)
+    memory.ended("run", "it failed", START)
+    (again,) = look(memory, watching.RETRY_MS[0], one).ready
+    memory.claim(again)
+    assert [f.attempt for f in look(memory, 2 * watching.RETRY_MS[0], one).claimed] == [2]
 
 
 def test_a_run_key_says_which_files_and_which_try_and_nothing_of_when() -> None:
