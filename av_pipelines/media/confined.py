@@ -2,7 +2,8 @@
 
 Here: running a Python function or a program (FFmpeg) in a process with limits on memory, CPU, time
 and files, without network (``sandbox``), hearing its progress, and saying in words how it ended.
-Not here: what the work is. The one pass of intake has a quicker way of its own, with forks.
+Not here: what the work is, what the process itself does (``confined_child``). The one pass of
+intake has a quicker way of its own, with forks.
 
 The process is not trusted: it may have been taken over by the file it reads. It can read what it
 was given an open descriptor of, and write to one folder; what it says is JSON of limited size, and
@@ -11,8 +12,6 @@ of the files it made only plain ones are taken (``plain_files``).
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import json
 import os
 import selectors
@@ -21,12 +20,12 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from av_pipelines.media import sandbox
 
@@ -79,35 +78,8 @@ def run_task(
         ConfinedError: it failed, was ended, or ended without an answer.
         OSError, MemoryError: it met one.
     """
-    answer: dict[str, Any] = {}
-
-    def hear(line: str) -> float | None:
-        try:
-            message = json.loads(line)
-        except (ValueError, RecursionError):
-            raise ConfinedError("the process that reads the file sent no JSON") from None
-        if isinstance(message, dict) and isinstance(message.get("progress"), int | float):
-            share = min(max(float(message["progress"]), 0.0), 1.0)
-            progress(share)
-            return share
-        if isinstance(message, dict):
-            answer.update(message)
-        return None
-
-    spec = {"task": task, "request": dict(request)}
-    said = _run(spec, fds, out, limits or Limits(), hear)
-    if "answer" in answer and isinstance(answer["answer"], dict):
-        return answer["answer"]
-    if "os" in answer:
-        number, words = answer["os"]
-        raise OSError(int(number), f"{words} (in the process that reads the file)")
-    if "memory" in answer:
-        raise MemoryError("the process that reads the file ran out of the memory it is allowed")
-    if "refused" in answer:
-        raise ConfinedError(str(answer["refused"]))
-    error = ConfinedError(f"{answer.get('failed', 'it ended without an answer')}")
-    error.add_note(str(answer.get("at") or said))
-    raise error
+    with Confined(fds=fds, out=out, limits=limits) as process:
+        return process.run(task, request, progress)
 
 
 def run_program(
@@ -133,8 +105,18 @@ def run_program(
     Raises:
         ConfinedError: it ended with an error, or was ended; the end of what it said is in it.
     """
-    spec = {"program": str(program.resolve()), "arguments": list(arguments)}
-    _run(spec, fds, out, limits or Limits(), hear)
+    limits = limits or Limits()
+    with tempfile.TemporaryFile() as errors, tempfile.TemporaryFile() as given:
+        spec = {"program": str(program.resolve()), "arguments": list(arguments)}
+        given.write(_spec(spec, fds, out, limits))
+        given.seek(0)
+        process = _start(fds, out, given, errors)
+        try:
+            why = _listen(process.stdout, limits, hear) or _waited(process, limits)
+        finally:
+            _end(process)
+        if why is not None or process.returncode:
+            raise _failed(why, process.returncode, limits, errors)
 
 
 def plain_files(folder: Path) -> list[str]:
@@ -152,53 +134,150 @@ def plain_files(folder: Path) -> list[str]:
 # ---------------------------------------------------------------------- the parent's side
 
 
-def _run(
-    spec: dict[str, Any],
-    fds: Sequence[int],
-    out: Path,
+class Confined:
+    """A confined process for several tasks, one after the other, over files it has from the start.
+
+    Starting Python and loading what decodes takes as long as many a task. What one task leaves in
+    memory, the next one finds: only give it files that may know of each other. Use it as a context
+    manager, in the thread that made it (Linux ends a process with the thread that started it);
+    ``run`` may be called from any.
+
+    Args:
+        fds: open descriptors the process gets, under the same numbers.
+        out: the one folder it may write to.
+        limits: what it may use, all its tasks together; but the times are each task's.
+    """
+
+    def __init__(self, *, fds: Sequence[int], out: Path, limits: Limits | None = None) -> None:
+        self._limits = limits or Limits()
+        self._busy = threading.Lock()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
+        self._process = _start(fds, out, subprocess.PIPE, self._errors)
+        self._send(_spec({}, fds, out, self._limits))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *why: object) -> None:
+        _end(self._process)
+        self._errors.close()
+
+    def run(
+        self,
+        task: str,
+        request: Mapping[str, Any],
+        progress: Callable[[float], None] = lambda share: None,
+    ) -> dict[str, Any]:
+        """Run a Python function in it: as ``run_task``, which says what it raises."""
+        answer: dict[str, Any] = {}
+
+        def hear(line: str) -> float | None:
+            try:
+                message = json.loads(line)
+            except (ValueError, RecursionError):
+                raise ConfinedError("the process that reads the file sent no JSON") from None
+            if isinstance(message, dict) and isinstance(message.get("progress"), int | float):
+                share = min(max(float(message["progress"]), 0.0), 1.0)
+                progress(share)
+                return share
+            if isinstance(message, dict):
+                answer.update(message)
+            return None
+
+        with self._busy:
+            self._send(json.dumps({"task": task, "request": dict(request)}, allow_nan=False))
+            why = _listen(self._process.stdout, self._limits, hear, lambda: bool(answer))
+            if why is None and not answer:
+                why = _waited(self._process, self._limits)
+            if why is not None:
+                self._process.kill()
+            if why is not None or self._process.poll():
+                raise _failed(why, self._process.returncode, self._limits, self._errors)
+        return _answered(answer, self._errors)
+
+    def _send(self, line: str | bytes) -> None:
+        """Write a line, as fast as the process takes it; one that does not is found out later."""
+        assert self._process.stdin
+        pipe = self._process.stdin.fileno()
+        os.set_blocking(pipe, False)
+        data = (line.encode() if isinstance(line, str) else line) + b"\n"
+        with selectors.DefaultSelector() as selector:
+            selector.register(pipe, selectors.EVENT_WRITE)
+            while data and selector.select(self._limits.stall_s):
+                try:
+                    data = data[os.write(pipe, data) :]
+                except BrokenPipeError:
+                    return
+
+
+def _answered(answer: Mapping[str, Any], errors: IO[bytes]) -> dict[str, Any]:
+    if isinstance(answer.get("answer"), dict):
+        return answer["answer"]
+    if "os" in answer:
+        number, words = answer["os"]
+        raise OSError(int(number), f"{words} (in the process that reads the file)")
+    if "memory" in answer:
+        raise MemoryError("the process that reads the file ran out of the memory it is allowed")
+    if "refused" in answer:
+        raise ConfinedError(str(answer["refused"]))
+    error = ConfinedError(f"{answer.get('failed', 'it ended without an answer')}")
+    error.add_note(str(answer.get("at") or _tail(errors)))
+    raise error
+
+
+def _spec(more: Mapping[str, Any], fds: Sequence[int], out: Path, limits: Limits) -> bytes:
+    said = {**more, "files": len(fds), "out": str(out.resolve()), "limits": asdict(limits)}
+    return json.dumps(said, allow_nan=False).encode()
+
+
+def _start(
+    fds: Sequence[int], out: Path, given: IO[bytes] | int, errors: IO[bytes]
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "av_pipelines.media.confined_child"],
+        stdin=given,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        pass_fds=list(fds),
+        cwd=out,
+        env=sandbox.clean_environment(),
+        start_new_session=True,  # Ctrl-C is for the parent to deal with
+    )
+
+
+def _waited(process: subprocess.Popen[bytes], limits: Limits) -> str | None:
+    try:
+        process.wait(limits.stall_s)
+    except subprocess.TimeoutExpired:
+        return "it did not come to an end"
+    return None
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe:
+            pipe.close()
+
+
+def _failed(why: str | None, status: int, limits: Limits, errors: IO[bytes]) -> ConfinedError:
+    said = _tail(errors)
+    why = why if why is not None else _died_of(status, limits, said)
+    error = ConfinedError(f"working on the file failed: {why}")
+    error.add_note(said)
+    return error
+
+
+def _listen(
+    pipe: IO[bytes] | None,
     limits: Limits,
     hear: Callable[[str], float | None],
-) -> str:
-    """Start, listen, wait; return the end of what it said on standard error."""
-    spec |= {"out": str(out.resolve()), "limits": asdict(limits), "sys_path": sandbox.python_path()}
-    with tempfile.TemporaryFile() as errors, tempfile.TemporaryFile() as given:
-        given.write(json.dumps(spec, allow_nan=False).encode())
-        given.seek(0)
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "av_pipelines.media.confined"],
-            stdin=given,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            pass_fds=list(fds),
-            cwd=out,
-            env=sandbox.clean_environment(),
-            start_new_session=True,  # Ctrl-C is for the parent to deal with
-        )
-        try:
-            assert process.stdout
-            why = _listen(process.stdout, limits, hear)
-            if why is None:
-                process.wait(limits.stall_s)
-        except subprocess.TimeoutExpired:
-            why = "it did not come to an end"
-        finally:
-            if process.poll() is None:
-                process.kill()
-            process.wait()
-            assert process.stdout
-            process.stdout.close()
-        said = _tail(errors)
-        if why is None and process.returncode:
-            why = _died_of(process.returncode, limits, said)
-        if why is not None:
-            error = ConfinedError(f"working on the file failed: {why}")
-            error.add_note(said)
-            raise error
-        return said
-
-
-def _listen(pipe: IO[bytes], limits: Limits, hear: Callable[[str], float | None]) -> str | None:
+    done: Callable[[], bool] = lambda: False,
+) -> str | None:
     """Hear the process out; return why it must be ended, None if it has said all."""
+    assert pipe
     ends = time.monotonic() + limits.max_wall_s
     stalls = time.monotonic() + limits.stall_s
     reached: float | None = None
@@ -223,6 +302,8 @@ def _listen(pipe: IO[bytes], limits: Limits, hear: Callable[[str], float | None]
                 come = hear(line.decode("utf-8", "replace"))
                 if come is not None and come != reached:
                     reached, stalls = come, time.monotonic() + limits.stall_s
+            if done():
+                return None
 
 
 def _died_of(status: int, limits: Limits, said: str) -> str:
@@ -241,46 +322,3 @@ def _tail(errors: IO[bytes]) -> str:
     errors.seek(max(0, length - _DETAIL))
     text = errors.read().decode("utf-8", "replace")
     return "".join(c if c.isprintable() or c == "\n" else " " for c in text).strip()
-
-
-# ---------------------------------------------------------------------- the process's side
-
-
-def _serve() -> None:
-    """Confine this process and do the one piece of work that standard input names."""
-    spec = json.load(sys.stdin)
-    out, limits = Path(spec["out"]), Limits(**spec["limits"])
-    sandbox.die_with_parent()
-    devices = [Path(device) for device in limits.devices]
-    if "program" in spec:
-        program = Path(spec["program"])
-        sandbox.limit_resources(limits)
-        sandbox.confine(map(Path, sandbox.SYSTEM), [out, *devices], program)
-        os.execv(program, [program.name, *spec["arguments"]])  # noqa: S606 - no shell is wanted
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what libraries print is no answer
-
-    def say(**message: Any) -> None:
-        answers.write(json.dumps(message, allow_nan=False) + "\n")
-        answers.flush()
-
-    try:
-        module, _, name = spec["task"].partition(":")
-        function = getattr(importlib.import_module(module), name)
-        sandbox.limit_resources(limits)
-        sandbox.confine(sandbox.readable(), [out, *devices])
-        say(answer=function(spec["request"], out, lambda share: say(progress=share)))
-    except ConfinedError as error:
-        say(refused=str(error))
-    except MemoryError:
-        say(memory=True)
-    except OSError as error:
-        say(os=[error.errno or 0, error.strerror or str(error)], at=traceback.format_exc())
-    except Exception as error:
-        say(failed=f"{type(error).__name__}: {error}", at=traceback.format_exc())
-
-
-if __name__ == "__main__":
-    # As its importable self, so that the exceptions of tasks are those this module knows.
-    with contextlib.suppress(BrokenPipeError):
-        importlib.import_module("av_pipelines.media.confined")._serve()

@@ -28,7 +28,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
-MAX_OPEN_FILES = 64
+MAX_OPEN_FILES = 64  # besides those it has been given
 SYSTEM = ("/usr", "/lib", "/lib64", "/etc", "/dev/urandom", "/dev/null", "/proc/self", "/sys")
 """The system's own: libraries that are loaded late, time zones, random numbers, what numpy asks of
 the processor."""
@@ -59,8 +59,8 @@ class ResourceLimits(Protocol):
         ...
 
 
-def limit_resources(settings: ResourceLimits) -> list[str]:
-    """Set the resource limits of this process.
+def limit_resources(settings: ResourceLimits, files: int = 0) -> list[str]:
+    """Set the resource limits of this process; ``files``: open ones that it has been given.
 
     Returns:
         The names of those that hold; macOS, for one, has no limit on address space.
@@ -74,7 +74,7 @@ def limit_resources(settings: ResourceLimits) -> list[str]:
             settings.max_output_bytes,
             settings.max_output_bytes,
         ),
-        "open files": (resource.RLIMIT_NOFILE, MAX_OPEN_FILES, MAX_OPEN_FILES),
+        "open files": (resource.RLIMIT_NOFILE, MAX_OPEN_FILES + files, MAX_OPEN_FILES + files),
         "core dumps": (resource.RLIMIT_CORE, 0, 0),
     }
     held = []

@@ -26,10 +26,11 @@ from av_pipelines.videos.gather import Material
 from av_pipelines.videos.given import finish_given
 from av_pipelines.videos.otio_items import CMX, OURS
 from av_pipelines.videos.otio_time import otio_time
-from av_pipelines.videos.project import Captions as GivenCaptions
-from av_pipelines.videos.project import EndCard, Project
-from av_pipelines.videos.project import Overlay as GivenOverlay
-from av_pipelines.videos.project import Style as GivenStyle
+from av_pipelines.videos.project import Project
+from av_pipelines.videos.project_parts import Captions as GivenCaptions
+from av_pipelines.videos.project_parts import EndCard
+from av_pipelines.videos.project_parts import Overlay as GivenOverlay
+from av_pipelines.videos.project_parts import Style as GivenStyle
 from av_pipelines.videos.settings import TimelineSettings
 from av_pipelines.videos.shots import Cutter, Piece, Wrong, read_scenes
 from av_pipelines.videos.sources import RenderError
@@ -310,7 +311,7 @@ class Assembly:
         )
 
     def _captions(self, given: GivenCaptions, length: int) -> Captions:
-        until = length / self.rate
+        language = given.language or next(iter(self.languages), None)
         if given.cues:
             cues: tuple[Caption, ...] = tuple(
                 sorted(
@@ -323,13 +324,14 @@ class Assembly:
                 words.on_film(self.heard),
                 max_chars=given.max_chars,
                 max_lines=given.max_lines,
-                until=until,
+                until=length / self.rate,
+                language=language,
             )
         return Captions(
             cues,
             given.mode,
             given.karaoke,
-            given.language or next(iter(self.languages), "und"),
+            language or "und",
             given.anchor,
             float(given.margin),
             _style(given.style),

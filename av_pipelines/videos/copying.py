@@ -7,18 +7,16 @@ writing them (``joining``).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from av_pipelines.media.confined import run_task
 from av_pipelines.videos import words
 from av_pipelines.videos.cut import Cut
 from av_pipelines.videos.delivery import Delivery
-from av_pipelines.videos.graph import pixel_format, tolerance
-from av_pipelines.videos.sources import Source, open_media, opened, seek_from
+from av_pipelines.videos.shot_graph import pixel_format, tolerance
+from av_pipelines.videos.sources import Source, Work, open_media, seek_from
 
 _LEAST_S = 1  # less is not worth a joint
 _AT_ONCE = 30  # spans in one child
@@ -53,7 +51,7 @@ def find_copies(
     cut: Cut,
     delivery: Delivery,
     sources: Mapping[tuple[Path, bool], Source],
-    out: Path,
+    work: Work,
 ) -> list[Copied]:
     """List what can be copied into a delivery, in order.
 
@@ -67,7 +65,7 @@ def find_copies(
     ]
     found: list[Copied] = []
     for at in range(0, len(spans), _AT_ONCE):
-        found += _in_shots(cut, sources, spans[at : at + _AT_ONCE], out)
+        found += _in_shots(cut, sources, spans[at : at + _AT_ONCE], work)
     if not found:
         return []
     seconds: dict[str, int] = {}
@@ -153,37 +151,39 @@ def _in_shots(
     cut: Cut,
     sources: Mapping[tuple[Path, bool], Source],
     spans: Sequence[tuple[int, int, int]],
-    out: Path,
+    work: Work,
 ) -> list[Copied]:
     """Find what can be copied of frames ``low`` to ``high`` of some shots, as (shot, low, high)."""
-    starts, asked = cut.starts(), []
-    with ExitStack() as stack:
-        fds: dict[Path, int] = {}
-        for number, low, high in spans:
-            shot = cut.shots[number]
-            assert shot.path is not None
-            if shot.path not in fds:
-                fds[shot.path] = stack.enter_context(opened(shot.path)).fileno()
-            source = sources[shot.path, False]
-            begin = shot.start + low / cut.rate
-            enter = seek_from(source, begin)
-            asked.append(
-                {
-                    "fd": fds[shot.path],
-                    "stream": source.video,
-                    "seek": None if enter is None else int(enter / source.tick),
-                    "begin": str((source.zero + begin) / source.tick),
-                    "step": str(1 / cut.rate / source.tick),
-                    "tolerance": str(tolerance(source, cut.rate) / source.tick),
-                    "frames": high - low,
-                }
-            )
-        task = "av_pipelines.videos.copying:groups_of_all"
-        answer = run_task(task, {"spans": asked}, fds=list(fds.values()), out=out)
+    starts = cut.starts()
+    asked: list[dict[str, Any]] = []
+    paths: list[Path] = []
+    for number, low, high in spans:
+        shot = cut.shots[number]
+        assert shot.path is not None
+        paths.append(shot.path)
+        source = sources[shot.path, False]
+        begin = shot.start + low / cut.rate
+        enter = seek_from(source, begin)
+        asked.append(
+            {
+                "stream": source.video,
+                "seek": None if enter is None else int(enter / source.tick),
+                "begin": str((source.zero + begin) / source.tick),
+                "step": str(1 / cut.rate / source.tick),
+                "tolerance": str(tolerance(source, cut.rate) / source.tick),
+                "frames": high - low,
+            }
+        )
+
+    def request(fds: Mapping[Path, int]) -> dict[str, Any]:
+        spans = [{**one, "fd": fds[path]} for one, path in zip(asked, paths, strict=True)]
+        return {"spans": spans}
+
+    answer = work.run("av_pipelines.videos.copying:groups_of_all", request, paths)
     found = []
-    for (number, low, high), one, said in zip(spans, asked, answer["spans"], strict=True):
-        path = cut.shots[number].path
-        assert path is not None
+    for (number, low, high), path, one, said in zip(
+        spans, paths, asked, answer["spans"], strict=True
+    ):
         found += [
             Copied(
                 first=starts[number] + low + first,

@@ -90,6 +90,7 @@ def make_cutdowns(
             captions=settings.captions,
             codec=settings.codec,
             quality=settings.quality,
+            sizes=settings.sizes,
         )
         for number, batch in enumerate(batches):
             made += render(

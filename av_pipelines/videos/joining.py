@@ -10,7 +10,6 @@ ahead of being shown as the stretch with the longest reordering needs.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -25,8 +24,8 @@ _OWN = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska,wav,ogg"
 def join_and_compare(
     request: Mapping[str, Any], out: Path, progress: Callable[[float], None]
 ) -> dict[str, Any]:
-    """Write one film (``join``) and look at it (``verify.compare``); ``wrong``: what it found."""
-    from av_pipelines.videos.verify import compare
+    """Write one film (``join``) and look at it (``compare``); ``wrong``: what it found."""
+    from av_pipelines.videos.comparing import compare
 
     join(request["join"], out, lambda share: progress(share / 2))
     return compare(request["compare"], out, lambda share: progress((1 + share) / 2))
@@ -37,9 +36,9 @@ def join(request: Mapping[str, Any], out: Path, progress: Callable[[float], None
 
     Args:
         request: ``name`` of the file; ``rate``; ``frames``; ``title``; ``pieces`` in order, each
-            with ``first``, ``frames`` and either ``own`` (a file in ``out``) or ``fd``, ``stream``
-            and ``packets`` (the number of the first packet and how many); ``sound``: a file in
-            ``out`` or None; ``chapters``: (name, first frame, end) of each.
+            with ``first``, ``frames`` and either ``own`` (a file in ``out``) and its ``rate``, or
+            ``fd``, ``stream``, ``zero``, ``step`` and ``seek`` (of ``copying.Copied``); ``sound``:
+            a file in ``out`` or None; ``chapters``: (name, first frame, end) of each.
         out: the working folder.
         progress: called with the share done.
     """
@@ -47,7 +46,11 @@ def join(request: Mapping[str, Any], out: Path, progress: Callable[[float], None
 
     rate = Fraction(request["rate"])
     pieces = request["pieces"]
-    ahead = max(_ahead(piece, out) for piece in pieces)
+    ahead, records = 0, []
+    for piece in pieces:
+        needs, record = _survey(piece, out)
+        ahead = max(ahead, needs)
+        records += [record] if record not in records else []
     options = {"movflags": "+faststart"} if not request["name"].endswith(".webm") else {}
     with av.open(str(out / request["name"]), "w", container_options=options) as film:
         film.metadata.update({"title": request["title"]} if request["title"] else {})
@@ -56,7 +59,7 @@ def join(request: Mapping[str, Any], out: Path, progress: Callable[[float], None
         picture: Any = film.add_stream_from_template(template[1], _is_av1(template[1]))
         if template[1].codec_context.codec.canonical_name == "hevc":
             picture.codec_context.codec_tag = "hvc1"  # Apple's players take no other
-        extra = _parameter_sets(pieces, out)
+        extra = _parameter_sets(records)
         if extra is not None:
             picture.codec_context.extradata = extra
         picture.time_base = 1 / rate
@@ -76,10 +79,10 @@ def join(request: Mapping[str, Any], out: Path, progress: Callable[[float], None
                 ]
             )
         frames = 0
-        sounds = _sounds(sound)
+        sounds = _sounds(sound, rate)
         waiting = next(sounds, None)
         for packet in _pictures(pieces, out, rate, ahead):
-            while waiting is not None and waiting[0] <= packet.pts / rate:
+            while waiting is not None and waiting[0] <= packet.pts:
                 waiting[1].stream = heard
                 film.mux(waiting[1])
                 waiting = next(sounds, None)
@@ -109,78 +112,80 @@ def _stream(piece: Mapping[str, Any], out: Path) -> tuple[Any, Any]:
     if "own" in piece:
         container = av.open(str(out / piece["own"]), options=_OWN)
         return container, container.streams.video[0]
-    container = open_media(os.dup(piece["fd"]))
+    container = open_media(piece["fd"])
     return container, container.streams[piece["stream"]]
 
 
-def _packets(piece: Mapping[str, Any], out: Path) -> Iterator[tuple[int, Any]]:
+def _packets(piece: Mapping[str, Any], container: Any, stream: Any) -> Iterator[tuple[int, Any]]:
     """Yield (frame within the piece, packet) in decoding order."""
-    container, stream = _stream(piece, out)
-    base = stream.time_base
-    with container:
-        if "own" in piece:
-            for packet in container.demux(stream):
-                if packet.size and packet.pts is not None:
-                    yield round(packet.pts * base * Fraction(piece["rate"])), packet
+    own = "own" in piece
+    step = 1 / (stream.time_base * Fraction(piece["rate"])) if own else Fraction(piece["step"])
+    zero = 0 if own else piece["zero"]
+    if not own and piece["seek"] is not None:
+        container.seek(piece["seek"], stream=stream)
+    begun = own
+    left = piece["frames"]
+    for packet in container.demux(stream):
+        if not packet.size or packet.pts is None:
+            continue
+        begun = begun or packet.pts == zero
+        if not begun:
+            continue
+        yield _nearest(packet.pts - zero, step), packet
+        left -= 1
+        if not own and not left:
             return
-        zero, step = piece["zero"], Fraction(piece["step"])
-        if piece["seek"] is not None:
-            container.seek(piece["seek"], stream=stream)
-        begun = left = 0
-        for packet in container.demux(stream):
-            if not packet.size or packet.pts is None:
-                continue
-            begun = begun or packet.pts == zero
-            if not begun:
-                continue
-            yield round((packet.pts - zero) / step), packet
-            left += 1
-            if left == piece["frames"]:
-                return
 
 
-def _ahead(piece: Mapping[str, Any], out: Path) -> int:
-    """Count the frames by which decoding must be ahead of showing."""
-    return max((k - frame for k, (frame, _) in enumerate(_packets(piece, out))), default=0)
+def _nearest(ticks: int, step: Fraction) -> int:
+    """``round(ticks / step)``, for each of hundreds of thousands of packets."""
+    twice = 2 * step.numerator
+    return (2 * ticks * step.denominator + step.numerator) // twice
+
+
+def _survey(piece: Mapping[str, Any], out: Path) -> tuple[int, bytes]:
+    """Count the frames by which decoding must be ahead of showing; give its configuration too."""
+    container, stream = _stream(piece, out)
+    with container:
+        packets = enumerate(_packets(piece, container, stream))
+        ahead = max((k - frame for k, (frame, _) in packets), default=0)
+        return ahead, bytes(stream.codec_context.extradata or b"")
 
 
 def _pictures(
     pieces: Sequence[Mapping[str, Any]], out: Path, rate: Fraction, ahead: int
 ) -> Iterator[Any]:
-    number = 0
+    number, base = 0, 1 / rate
     for piece in pieces:
-        for frame, packet in _packets(piece, out):
-            packet.pts, packet.dts = piece["first"] + frame, number - ahead
-            packet.duration, packet.time_base = 1, 1 / rate
-            number += 1
-            yield packet
+        container, stream = _stream(piece, out)
+        with container:
+            for frame, packet in _packets(piece, container, stream):
+                packet.pts, packet.dts = piece["first"] + frame, number - ahead
+                packet.duration, packet.time_base = 1, base
+                number += 1
+                yield packet
 
 
-def _sounds(sound: Any) -> Iterator[tuple[Fraction, Any]]:
+def _sounds(sound: Any, rate: Fraction) -> Iterator[tuple[int, Any]]:
+    """Yield (frame of the film at which it begins, packet)."""
     if sound is None:
         return
     stream = sound.streams.audio[0]
+    step = 1 / (stream.time_base * rate)
     for packet in sound.demux(stream):
         if packet.size and packet.pts is not None:
-            yield packet.pts * stream.time_base, packet
+            yield _nearest(packet.pts, step), packet
 
 
 # ---------------------------------------------------------------------- H.264 parameter sets
 
 
-def _parameter_sets(pieces: Sequence[Mapping[str, Any]], out: Path) -> bytes | None:
+def _parameter_sets(records: Sequence[bytes]) -> bytes | None:
     """Give one ``avcC`` with the parameter sets of all pieces; None if they are all the same.
 
     What is encoded here has other numbers for its sets than what is copied (``sps-id``), so both
     can be in one list (ISO/IEC 14496-15, 5.3.3).
     """
-    records: list[bytes] = []
-    for piece in pieces:
-        container, stream = _stream(piece, out)
-        with container:
-            record = bytes(stream.codec_context.extradata or b"")
-            if record not in records:
-                records.append(record)
     if len(records) == 1:
         return None
     if not all(record[:1] == b"\x01" for record in records):

@@ -12,11 +12,10 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from av_pipelines.media.confined import ConfinedError, plain_files, run_task
+from av_pipelines.media.confined import ConfinedError, plain_files
 from av_pipelines.videos import mix, python_effects, segments
 from av_pipelines.videos.copying import Copied, find_copies
 from av_pipelines.videos.cut import Cut
@@ -24,9 +23,15 @@ from av_pipelines.videos.delivery import CONTAINERS, Delivery, Rendered, Rendere
 from av_pipelines.videos.encoders import Encoder, choose_encoder
 from av_pipelines.videos.fonts import find_fonts
 from av_pipelines.videos.segments import Stretch
-from av_pipelines.videos.sources import RenderError, Source, check_span, examine_all, opened
+from av_pipelines.videos.sources import (
+    RenderError,
+    Source,
+    Work,
+    check_span,
+    examine_all,
+)
 from av_pipelines.videos.subtitles import add_stream
-from av_pipelines.videos.verify import looks_at
+from av_pipelines.videos.verify import looks_at, prepare
 from resources.accelerator import Setting, cpu_threads
 
 __all__ = ["Delivery", "RenderError", "Rendered", "render"]
@@ -126,14 +131,27 @@ class _Work:
         self.notes: list[str] = []
 
     def run(self) -> list[dict[str, Any]]:
-        sources = self._sources()
-        self.notes += _flags(self.cut, sources)
+        cut = self.cut
+        films = {s.path for s in cut.shots if s.path and not s.still}
+        films |= {lane.path for lane in cut.lanes}
+        stills = {s.path for s in cut.shots if s.path and s.still}
+        pasted = [o for d in self.deliveries for o in d.overlays or ()]
+        stills |= {o.path for o in (*cut.overlays, *pasted) if o.kind == "image" and o.path}
+        with Work(films | stills, self.work) as work:
+            return self._films(films, stills, work)
+
+    def _films(self, films: set[Path], stills: set[Path], work: Work) -> list[dict[str, Any]]:
         with ThreadPoolExecutor(2) as pool:
             fonts = pool.submit(find_fonts, self.cut, self.deliveries, self.work)
-            sound = pool.submit(mix.mix, self.cut, self.deliveries, sources, self.work)
+            sources = examine_all(films, stills, work)
+            self._check_spans(sources)
+            self.notes += _flags(self.cut, sources)
+            copies = self._copies(sources, work)
+            sound = pool.submit(mix.mix, self.cut, self.deliveries, sources, work)
             if any(delivery.wave or self.cut.wave for delivery in self.deliveries):
                 sound.result()  # it is drawn
-            copies = self._copies(sources)
+            looks = [looks_at(self.cut, d, sources, d.name, True, []) for d in self.deliveries]
+            ready = pool.submit(prepare, [c for checks in looks for c in checks], work)
             drawn, known = python_effects.pass_through(self.cut, sources, self.work)
             stretches = segments.plan(self.cut, self.deliveries, copies, self.threads)
             segments.encode(
@@ -147,24 +165,19 @@ class _Work:
                 lambda share: self.progress(0.02 + 0.9 * share),
             )
             mixed, used = sound.result(), fonts.result()
+            ready.result()
         self.progress(0.93)
 
         def finish(k: int) -> dict[str, Any]:
-            return self._finish(k, stretches, mixed[k], sources, used[k])
+            return self._finish(k, stretches, mixed[k], sources, used[k], work)
 
         with ThreadPoolExecutor(self.threads) as pool:
-            films = list(pool.map(finish, range(len(self.deliveries))))
+            made = list(pool.map(finish, range(len(self.deliveries))))
         plain_files(self.work)
-        return films
+        return made
 
-    def _sources(self) -> dict[tuple[Path, bool], Source]:
+    def _check_spans(self, sources: Mapping[tuple[Path, bool], Source]) -> None:
         cut = self.cut
-        films = {s.path for s in cut.shots if s.path and not s.still}
-        films |= {lane.path for lane in cut.lanes}
-        stills = {s.path for s in cut.shots if s.path and s.still}
-        pasted = [o for d in self.deliveries for o in d.overlays or ()]
-        stills |= {o.path for o in (*cut.overlays, *pasted) if o.kind == "image" and o.path}
-        sources = examine_all(films, stills, self.work)
         for shot in cut.shots:
             if shot.path is None or shot.still:
                 continue
@@ -173,12 +186,11 @@ class _Work:
                 raise RenderError(f"shot {shot.name!r}: {shot.path.name} has no picture")
             length = (shot.frames - 1) * shot.speed / cut.rate
             check_span(shot.name, shot.path, source, shot.start, length)
-        return sources
 
-    def _copies(self, sources: Mapping[tuple[Path, bool], Source]) -> list[Copied]:
+    def _copies(self, sources: Mapping[tuple[Path, bool], Source], work: Work) -> list[Copied]:
         if len(self.deliveries) > 1:
             return []  # the others need the decode anyway
-        return find_copies(self.cut, self.deliveries[0], sources, self.work)
+        return find_copies(self.cut, self.deliveries[0], sources, work)
 
     def _finish(
         self,
@@ -187,48 +199,43 @@ class _Work:
         sound: mix.Mixed | None,
         sources: Mapping[tuple[Path, bool], Source],
         fonts: tuple[tuple[str, ...], str | None],
+        work: Work,
     ) -> dict[str, Any]:
         cut, delivery = self.cut, self.deliveries[number]
         frames = delivery.frames(cut)
         black = segments.black_frames(cut, self.deliveries, stretches, number, self.work)
-        with ExitStack() as stack:
-            pieces = []
-            for stretch in stretches:
-                if stretch.first >= frames:
-                    continue
-                piece: dict[str, Any] = {
-                    "first": stretch.first,
-                    "frames": min(stretch.last, frames) - stretch.first,
-                    "rate": str(cut.rate),
-                }
-                if copied := stretch.copied:
-                    fd = stack.enter_context(opened(copied.path)).fileno()
-                    piece |= {"fd": fd, "stream": copied.stream, "zero": copied.zero}
-                    piece |= {"step": str(copied.step), "seek": copied.seek}
-                else:
-                    piece["own"] = stretch.file(number, delivery)
-                pieces.append(piece)
-            request = {
-                "name": delivery.name,
+        pieces: list[tuple[Path | None, dict[str, Any]]] = []
+        for stretch in stretches:
+            if stretch.first >= frames:
+                continue
+            piece: dict[str, Any] = {
+                "first": stretch.first,
+                "frames": min(stretch.last, frames) - stretch.first,
                 "rate": str(cut.rate),
-                "frames": frames,
-                "title": cut.title,
-                "pieces": pieces,
-                "sound": sound.name if sound else None,
-                "chapters": _chapters(cut, frames),
             }
-            first, *others = looks_at(
-                cut, delivery, sources, delivery.name, sound is not None, black
-            )
-            compared, fds = first.opened(stack)
-            fds += [piece["fd"] for piece in pieces if "fd" in piece]
-            wrong = run_task(
-                "av_pipelines.videos.joining:join_and_compare",
-                {"join": request, "compare": compared},
-                fds=fds,
-                out=self.work,
-            )["wrong"]
-        wrong += [sentence for check in others for sentence in check.run(self.work)]
+            if copied := stretch.copied:
+                piece |= {"stream": copied.stream, "zero": copied.zero}
+                piece |= {"step": str(copied.step), "seek": copied.seek}
+            else:
+                piece["own"] = stretch.file(number, delivery)
+            pieces.append((copied.path if copied else None, piece))
+        film = {
+            "name": delivery.name,
+            "rate": str(cut.rate),
+            "frames": frames,
+            "title": cut.title,
+            "sound": sound.name if sound else None,
+            "chapters": _chapters(cut, frames),
+        }
+        first, *others = looks_at(cut, delivery, sources, delivery.name, sound is not None, black)
+
+        def request(fds: Mapping[Path, int]) -> dict[str, Any]:
+            given = [piece | ({"fd": fds[path]} if path else {}) for path, piece in pieces]
+            return {"join": {**film, "pieces": given}, "compare": first.asked(fds)}
+
+        paths = {path for path, _ in pieces if path} | first.paths
+        wrong = work.run("av_pipelines.videos.joining:join_and_compare", request, paths)["wrong"]
+        wrong += [sentence for check in others for sentence in check.run(work)]
         if wrong:
             raise RenderError(f"{delivery.name} is not what it should be: " + "; ".join(wrong))
         captions = delivery.captions or cut.captions

@@ -1,6 +1,6 @@
 """Running FFmpeg confined, with files from outside as open descriptors.
 
-Here: the one command line. Not here: graphs (``graph``), encoders (``encoders``).
+Here: the one command line. Not here: graphs (``graph``, ``shot_graph``), encoders (``encoders``).
 
 FFmpeg is the program in the imageio-ffmpeg package: it has what the libraries in PyAV's wheels lack
 (libass, zscale), and being under the GPL, it is used as a program only.
@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from av_pipelines.media.confined import ConfinedError, Limits, run_program
-from av_pipelines.videos.graph import Input
+from av_pipelines.videos.shot_graph import Input
 from av_pipelines.videos.sources import FORMATS, RenderError, opened
 
 _OWN_FORMATS = "png_pipe,image2,mov,matroska,wav,srt,webvtt,ass,nut,lavfi"

@@ -13,9 +13,9 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from av_pipelines.media.confined import ConfinedError, run_task
+from av_pipelines.media.confined import Confined, ConfinedError, run_task
 
 FORMATS = (
     "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,mxf,gif,"
@@ -23,7 +23,7 @@ FORMATS = (
 )
 """FFmpeg's demuxers that may be used: containers that hold their media, and no lists of others."""
 MAX_PIXELS = 8192 * 8192
-_AT_ONCE = 24  # descriptors in one child
+_AT_ONCE = 120  # files in one child
 _SLACK_S = Fraction(1)  # before a cut, where a container's seeking is not exact
 _MATRICES = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020"}
 _HDR = (16, 18)  # transfer curves: SMPTE ST 2084 (PQ), ARIB STD-B67 (HLG)
@@ -88,15 +88,70 @@ class Source:
         return None if self.end is None else self.end - self.zero
 
 
+class Work:
+    """Confined work on a film's files, with as few processes as can be; a context manager.
+
+    Starting one takes longer than most of what is done. A film of few files has one for all that
+    is done (``lasting``); with more files than a process may have open, each task has its own.
+
+    Args:
+        paths: all files there are.
+        out: the folder that may be written to.
+
+    Raises:
+        RenderError: a file is not there; it is named.
+    """
+
+    def __init__(self, paths: Iterable[Path], out: Path) -> None:
+        files = set(paths)
+        self.lasting = len(files) <= _AT_ONCE
+        self._out = out
+        with ExitStack() as stack:
+            if self.lasting:
+                self._fds = _opened_all(files, stack)
+                fds = list(self._fds.values())
+                self._process = stack.enter_context(Confined(fds=fds, out=out))
+            self._stack = stack.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *why: object) -> None:
+        self._stack.close()
+
+    def run(
+        self,
+        task: str,
+        request: Callable[[Mapping[Path, int]], Mapping[str, Any]],
+        paths: Iterable[Path],
+    ) -> dict[str, Any]:
+        """Run a task (``confined.run_task``).
+
+        Args:
+            task: ``module:function``.
+            request: gives what it is asked, from the open descriptors of the paths.
+            paths: the files that it needs.
+        """
+        if self.lasting:
+            return self._process.run(task, request(self._fds))
+        with ExitStack() as stack:
+            fds = _opened_all(paths, stack)
+            return run_task(task, request(fds), fds=list(fds.values()), out=self._out)
+
+
+def _opened_all(paths: Iterable[Path], stack: ExitStack) -> dict[Path, int]:
+    return {path: stack.enter_context(opened(path)).fileno() for path in sorted(set(paths))}
+
+
 def examine_all(
-    films: Iterable[Path], stills: Iterable[Path], out: Path
+    films: Iterable[Path], stills: Iterable[Path], work: Work
 ) -> dict[tuple[Path, bool], Source]:
     """Look at every file once.
 
     Args:
         films: films and sounds.
-        stills: pictures; each becomes a PNG in ``out``.
-        out: the folder that the child may write to.
+        stills: pictures; each becomes a PNG in the working folder.
+        work: on all of them.
 
     Returns:
         (path, whether it is a still) → what is known.
@@ -107,19 +162,21 @@ def examine_all(
     wanted = sorted({*((p, False) for p in films), *((p, True) for p in stills)})
     found: dict[tuple[Path, bool], Source] = {}
     for at in range(0, len(wanted), _AT_ONCE):
-        with ExitStack() as stack:
-            files = []
-            for number, (path, still) in enumerate(wanted[at : at + _AT_ONCE], at):
-                file = stack.enter_context(opened(path))
-                name = f"still_{number}.png" if still else None
-                files.append({"fd": file.fileno(), "name": path.name, "still": name})
-            answer = run_task(
-                "av_pipelines.videos.sources:examine",
-                {"files": files},
-                fds=[file["fd"] for file in files],
-                out=out,
-            )
-        for key, one in zip(wanted[at : at + _AT_ONCE], answer["sources"], strict=True):
+        some = wanted[at : at + _AT_ONCE]
+
+        def request(
+            fds: Mapping[Path, int], at: int = at, some: Sequence[tuple[Path, bool]] = some
+        ) -> dict[str, Any]:
+            return {
+                "files": [
+                    {"fd": fds[path], "still": f"still_{number}.png" if still else None}
+                    for number, (path, still) in enumerate(some, at)
+                ]
+            }
+
+        task = "av_pipelines.videos.sources:examine"
+        answer = work.run(task, request, [path for path, _ in some])
+        for key, one in zip(some, answer["sources"], strict=True):
             if "refused" in one:
                 raise RenderError(f"{key[0]}: {one['refused']}")
             found[key] = from_json_dict(one)

@@ -1,8 +1,9 @@
 """Rendering, beside MoviePy and beside FFmpeg with a graph written by hand.
 
 ``python -m tests.benchmarks videos``. All take the same footage and encode with x264's preset
-``veryfast`` at CRF 20 and with AAC at 192 kbit/s by its fast coder; ours also measures the
-loudness, checks every shot against its source and writes chapters. MoviePy is taken from this
+``veryfast`` at CRF 20 and with AAC at 192 kbit/s by its fast coder. Ours also measures the
+loudness, checks every shot against its source and writes chapters; as nothing is to be done to the
+sound, it copies it. FFmpeg can be told to, so there is a row for that. MoviePy is taken from this
 environment or from that of ``MOVIEPY_PYTHON`` (an interpreter; MoviePy 2.2 wants an older Pillow
 than this project); without it, its row is left out.
 
@@ -20,14 +21,11 @@ import tempfile
 from fractions import Fraction
 from pathlib import Path
 
-import imageio_ffmpeg
-
 from av_pipelines.videos.cut import Cut, Overlay, Shot, Style
 from av_pipelines.videos.delivery import Delivery
 from av_pipelines.videos.render import render
 from tests.benchmarks.harness import alternate, measure, python, show
 
-FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 SECONDS, RATE = 15, Fraction(30)
 TEXTS = [f"Overlay number {k + 1}" for k in range(15)]
 FONT = "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"
@@ -90,18 +88,24 @@ def moviepy(source: Path, out: Path) -> None:
     )
 
 
-def by_hand(source: Path, out: Path) -> list[str]:
-    """FFmpeg alone, with one ``drawtext`` for each text."""
+def _ffmpeg() -> str:
+    import imageio_ffmpeg
+
+    return imageio_ffmpeg.get_ffmpeg_exe()
+
+
+def by_hand(source: Path, out: Path, *, copied: bool = False) -> list[str]:
+    """FFmpeg alone, with one ``drawtext`` for each text; ``copied``: the sound is."""
     texts = ",".join(
         f"drawtext=fontfile={FONT}:text='{text}':fontsize=50:fontcolor=white:borderw=3:"
         f"x=(w-tw)/2:y=(h-th)/2:enable='between(t,{k + 0.1},{k + 0.9})'"
         for k, text in enumerate(TEXTS)
     )
+    sound = ("copy",) if copied else ("aac", "-b:a", "192k", "-aac_coder", "fast")
     return [
-        *(FFMPEG, "-y", "-v", "error", "-i", str(source), "-vf", texts),
+        *(_ffmpeg(), "-y", "-v", "error", "-i", str(source), "-vf", texts),
         *("-c:v", "libx264", "-preset", "veryfast", "-crf", "20", "-g", "60"),
-        *("-c:a", "aac", "-b:a", "192k", "-aac_coder", "fast"),
-        *("-movflags", "+faststart", str(out / "hand.mp4")),
+        *("-c:a", *sound, "-movflags", "+faststart", str(out / "hand.mp4")),
     ]
 
 
@@ -110,7 +114,7 @@ def footage(folder: Path, name: str, seconds: int) -> Path:
     path = folder / name
     measure(
         [
-            *(FFMPEG, "-y", "-v", "error", "-f", "lavfi"),
+            *(_ffmpeg(), "-y", "-v", "error", "-f", "lavfi"),
             *("-i", f"testsrc2=s=1280x720:r=30:d={seconds},noise=alls=3:allf=t,format=yuv420p"),
             *("-f", "lavfi", "-i", f"sine=f=330:d={seconds}:r=48000", "-ac", "2"),
             *("-c:v", "libx264", "-preset", "veryfast", "-crf", "23", "-g", "60"),
@@ -133,6 +137,7 @@ def main() -> None:
         def peers() -> dict[str, list[str]]:
             found = {
                 "ffmpeg, written by hand": by_hand(source, folder),
+                "ffmpeg, sound copied": by_hand(source, folder, copied=True),
                 "ours": python(me, "ours", source, folder),
                 "ours, 3 cutdowns": python(me, "ours", source, folder, 3),
             }

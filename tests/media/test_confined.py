@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from av_pipelines.media.confined import (
+    Confined,
     ConfinedError,
     Limits,
     plain_files,
@@ -51,6 +53,35 @@ def test_it_reads_the_file_it_was_given(run: Run, tmp_path: Path) -> None:
     with (tmp_path / "film").open("rb") as file:
         body = "return {'read': os.read(request['fd'], 9).decode()}"
         assert run(body, {"fd": file.fileno()}, fds=[file.fileno()]) == {"read": "frames"}
+
+
+TASKS = """
+import os
+seen = []
+def add(request, out, progress):
+    seen.append(request["n"])
+    return {"seen": len(seen), "pid": os.getpid()}
+def refuse(request, out, progress):
+    raise ValueError("so it is")
+def die(request, out, progress):
+    os.abort()
+"""
+
+
+def test_one_process_does_several_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "several_tasks.py").write_text(TASKS)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "out").mkdir()
+    with Confined(fds=[], out=tmp_path / "out") as process:
+        one = process.run("several_tasks:add", {"n": "x" * 10**6})  # more than a pipe holds
+        with pytest.raises(ConfinedError, match="so it is"):
+            process.run("several_tasks:refuse", {})
+        assert process.run("several_tasks:add", {"n": ""}) == {**one, "seen": 2}
+        for _ in range(2):
+            with pytest.raises(ConfinedError, match="crashed"):
+                process.run("several_tasks:die", {})
+    with pytest.raises(ProcessLookupError):
+        os.kill(one["pid"], 0)
 
 
 @LINUX

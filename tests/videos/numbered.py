@@ -73,6 +73,7 @@ def film(
     height: int = HEIGHT,
     options: dict[str, str] | None = None,
     audio_codec: str = "aac",
+    layout: str = "mono",
 ) -> Path:
     """Write a film of numbered frames.
 
@@ -89,6 +90,7 @@ def film(
         height: of the picture.
         options: of the encoder.
         audio_codec: of the sound.
+        layout: of its channels, which are all alike.
     """
     with av.open(str(path), "w") as out:
         given = {"g": str(gop), "crf": "14", "preset": "ultrafast", **(options or {})}
@@ -100,7 +102,7 @@ def film(
         audio: Any = None
         if sound is not None:
             audio = out.add_stream(audio_codec, rate=SAMPLE_RATE)
-            audio.layout = "mono"
+            audio.layout = layout
         for n in range(frames):
             frame = av.VideoFrame(width, height, "yuv420p")
             for plane, fill in zip(frame.planes, (None, 128, 128), strict=True):
@@ -115,8 +117,9 @@ def film(
         out.mux(video.encode(None))
         if sound is not None:
             for at in range(0, sound.size, 1024):
-                part: Any = np.ascontiguousarray(sound[None, at : at + 1024])
-                one = av.AudioFrame.from_ndarray(part, format="fltp", layout="mono")
+                block = sound[at : at + 1024]
+                part: Any = np.tile(block, (av.AudioLayout(layout).nb_channels, 1))
+                one = av.AudioFrame.from_ndarray(part, format="fltp", layout=layout)
                 one.sample_rate, one.pts = SAMPLE_RATE, at + round(offset * SAMPLE_RATE)
                 one.time_base = Fraction(1, SAMPLE_RATE)
                 out.mux(audio.encode(one))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from PIL import Image
 
 from av_pipelines.media.audio import AudioWriter
 from av_pipelines.videos import render as rendering
-from av_pipelines.videos import storyboard
+from av_pipelines.videos import sources, storyboard
 from av_pipelines.videos.cut import Cut, Framing, Lane, Overlay, Shot, Style, Transition, Wave
 from av_pipelines.videos.delivery import CONTAINERS, Codec
 from av_pipelines.videos.render import Delivery, Rendered, RenderError, render
@@ -95,6 +96,56 @@ def test_whole_files_of_one_codec_are_joined_without_encoding(tmp_path: Path) ->
     assert out.encoder == "copy"
     assert numbers(out.path) == list(range(60)) * 3
     assert onsets(heard(out.path)) == pytest.approx([1.0, 3.4, 5.8], abs=0.04)
+
+
+def packets(path: Path) -> list[bytes]:
+    with av.open(str(path)) as container:
+        return [bytes(packet) for packet in container.demux(audio=0) if packet.size]
+
+
+@pytest.mark.parametrize(
+    ("how", "sound", "copied"),
+    [
+        ({}, {}, True),
+        ({"offset": Fraction(7, 5)}, {}, True),
+        ({"layout": "mono"}, {}, False),
+        ({"audio_codec": "ac3"}, {}, False),
+        ({}, {"gain_db": -6.0}, False),
+        ({}, {"start": Fraction(2, 5)}, False),
+        ({}, {"loudness_lufs": -20.0}, False),
+    ],
+)
+def test_sound_that_needs_nothing_is_copied(
+    how: dict[str, Any], sound: dict[str, Any], copied: bool, tmp_path: Path
+) -> None:
+    given = {"layout": "stereo", "sound": beeps(4.0, [0.7, 3.1])} | how
+    source = film(tmp_path / "a.mp4", RATE, 100, **given)
+    start = sound.get("start", Fraction(0))
+    shot = Shot("a", source, start, 100 - round(start * RATE), gain_db=sound.get("gain_db", 0.0))
+    words = Overlay("text", 10, 20, text="x", anchor="bottom-right", style=Style(size=0.05))
+    cut = cut_of(shot, overlays=(words,), loudness_lufs=sound.get("loudness_lufs"))
+    out = made(cut, tmp_path)
+
+    assert (packets(out.path) == packets(source)) == copied
+    first, second = onsets(heard(out.path))
+    assert (first, second) == pytest.approx((0.7 - start, 3.1 - start), abs=0.01)
+    assert out.integrated_lufs is not None
+
+
+@pytest.mark.parametrize(("count", "at_once"), [(70, 120), (12, 5)])
+def test_many_files_are_one_film(
+    count: int, at_once: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "_AT_ONCE", at_once)
+    first = film(tmp_path / "0.mp4", RATE, 5, sound=beeps(0.2, [0.1]), gop=5)
+    files = [Path(shutil.copy(first, tmp_path / f"{k}.mp4")) for k in range(1, count)]
+    shots = [Shot(p.stem, p, Fraction(0), 5) for p in (first, *files)]
+    out = made(cut_of(*shots, loudness_lufs=None), tmp_path)
+
+    assert out.stream_copied_s == out.duration_s
+    assert numbers(out.path) == list(range(5)) * count
+    due = [0.1 + 0.2 * k for k in range(count)]
+    assert onsets(heard(out.path)) == pytest.approx(due, abs=0.04)
 
 
 def test_only_what_words_cover_is_encoded_again(tmp_path: Path) -> None:
