@@ -10,8 +10,8 @@ neither writing nor reading takes memory by the length of the film:
 - ``000000/rows.npy``: one row per looked-at frame, of type ``ROW``.
 - ``000000/histograms.npy``: uint16 (rows, 64): 32 bins of luma, 16 of Cb, 16 of Cr; shares, of
   which each of the three adds up to about 65535.
-- ``000000/thumbnails.npy``: uint8 (rows, 27, 48, 3), RGB, each minus the one before it, modulo 256
-  (it packs far better); ``np.cumsum(x, axis=0, dtype=np.uint8)`` gives the pictures.
+- ``000000/thumbnails.npy``: uint8 (bytes,), packed (``packing``): int8 (rows, 27, 48, 3), RGB, each
+  minus the one before it, modulo 256; ``np.cumsum(x, axis=0, dtype=np.uint8)`` gives the pictures.
 - ``pts.npy``: int64, the time stamps of all frames; only where not every frame was looked at.
 """
 
@@ -31,6 +31,8 @@ from types import TracebackType
 from typing import Any, Self, overload
 
 import numpy as np
+
+from av_pipelines.media.packing import pack, unpack
 
 THUMBNAIL_HEIGHT, THUMBNAIL_WIDTH = 27, 48
 LUMA_BINS, CHROMA_BINS = 32, 16
@@ -54,9 +56,8 @@ _HISTOGRAM = (LUMA_BINS + 2 * CHROMA_BINS,)
 _PARTS: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {
     "rows": (ROW, ()),
     "histograms": (np.dtype("<u2"), _HISTOGRAM),
-    "thumbnails": (np.dtype("u1"), _THUMBNAIL),
 }
-_FORMAT = "picture/1"
+_FORMAT = "picture/2"
 _MAX_HEADER = 1 << 20
 _MAX_FRAMES = 1 << 26  # 12 days of 60 frames a second
 _LEVEL = 1
@@ -151,8 +152,10 @@ class PictureWriter:
         """
         steps = thumbnails.copy()
         steps[1:] -= thumbnails[:-1]
-        for part, array in (("rows", rows), ("histograms", histograms), ("thumbnails", steps)):
-            self._write(f"{self._chunks:06d}/{part}.npy", array)
+        folder = f"{self._chunks:06d}"
+        self._write(f"{folder}/rows.npy", rows)
+        self._write(f"{folder}/histograms.npy", histograms)
+        self._write(f"{folder}/thumbnails.npy", pack(steps.view(np.int8)), zipfile.ZIP_STORED)
         self._chunks += 1
 
     def close(self, header: Header, pts: np.ndarray | None = None) -> None:
@@ -162,13 +165,11 @@ class PictureWriter:
         self._zip.writestr("header.json", header.to_json())
         self._zip.close()
 
-    def _write(self, name: str, array: np.ndarray) -> None:
+    def _write(self, name: str, array: np.ndarray, how: int = zipfile.ZIP_DEFLATED) -> None:
         buffer = io.BytesIO()
         np.lib.format.write_array(buffer, array, allow_pickle=False)
         # A fixed date: the same film gives the same bytes.
-        self._zip.writestr(
-            zipfile.ZipInfo(name), buffer.getbuffer(), zipfile.ZIP_DEFLATED, compresslevel=_LEVEL
-        )
+        self._zip.writestr(zipfile.ZipInfo(name), buffer.getbuffer(), how, compresslevel=_LEVEL)
 
 
 # ---------------------------------------------------------------------- reading
@@ -207,7 +208,7 @@ class Thumbnails:
 
     def _chunk(self, number: int) -> np.ndarray:
         if self._held is None or self._held[0] != number:
-            steps = self._archive.part(number, "thumbnails")
+            steps = self._archive.steps(number)
             pictures = np.cumsum(steps, axis=0, dtype=np.uint8)
             pictures.setflags(write=False)
             self._held = number, pictures
@@ -409,9 +410,23 @@ class _Archive:
         """Read one array of one piece."""
         dtype, shape = _PARTS[name]
         array = self._read(f"{number:06d}/{name}.npy", dtype, CHUNK, shape)
-        if len(array) != min(CHUNK, self.rows - number * CHUNK):
+        if len(array) != self._rows_of(number):
             raise ValueError(f"{self.path}: piece {number} has {len(array)} {name}")
         return array
+
+    def steps(self, number: int) -> np.ndarray:
+        """Read the thumbnails of one piece, each minus the one before."""
+        name, size = f"{number:06d}/thumbnails.npy", math.prod(_THUMBNAIL)
+        packed = self._read(name, np.dtype("u1"), 2 * CHUNK * size)
+        try:
+            steps = unpack(packed, self._rows_of(number) * size)
+        except ValueError as error:
+            raise ValueError(f"{self.path}: {name} cannot be read: {error}") from None
+        return steps.view(np.uint8).reshape(-1, *_THUMBNAIL)
+
+    def _rows_of(self, number: int) -> int:
+        """Tell how many rows a piece must have."""
+        return min(CHUNK, self.rows - number * CHUNK)
 
     def all(self, name: str) -> np.ndarray:
         """Read one array of all pieces."""

@@ -60,9 +60,18 @@ def _make_frames(job: Job) -> dict[str, Made]:
     from av_pipelines.scenes.frames import PREVIEW, make_frames
 
     film, info, _ = _film(job.inputs["source"])
-    scenes = json.loads(job.inputs["scenes"].file("scenes.json").read_text("utf-8"))
+    scenes, analysis = (
+        json.loads(job.inputs["scenes"].file(name).read_text("utf-8"))
+        for name in ("scenes.json", "shots.json")
+    )
     stills = make_frames(
-        film, info, scenes, job.out["frames"], job.settings["frames"], job.progress
+        film,
+        info,
+        scenes,
+        analysis["shots"],
+        job.out["frames"],
+        job.settings["frames"],
+        job.progress,
     )
     tables = {"stills": stills.rows[:_SHOWN_STILLS]}
     return {"frames": Made(stills.facts, stills.degraded, {"stills": PREVIEW}, tables)}
@@ -103,7 +112,7 @@ SCENES = Maker(
             description="Where the shots change, as data, edit lists and a contact sheet.",
             group="video",
             settings=ScenesSettings,
-            code_version="1",
+            code_version="2",
             inputs=("source", "picture"),
             kinds=frozenset({"json", "csv", "otio", "edl"}),
             applies=_no_film,
@@ -122,7 +131,7 @@ FRAMES = Maker(
             description="Still pictures at scene changes, at an interval, or at listed times.",
             group="video",
             settings=FramesSettings,
-            code_version="1",
+            code_version="2",
             inputs=("source", "scenes"),
             kinds=frozenset({"jpeg"}),
             applies=_no_film,

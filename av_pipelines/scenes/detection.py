@@ -93,8 +93,11 @@ def examine(
         for change in cascade.by_network_alone(answers, threshold):
             if change.kind == "dissolve" and not _overlaps(change, gradual):
                 gradual.append(change)
-            elif change.kind == "cut" and sudden.cuts([change.frame]):
-                cuts.append(change)
+            elif change.kind == "cut":
+                # It may be a frame off: what counts is where most changes.
+                near = range(max(change.frame - 1, 1), min(change.frame + 2, len(signals.raw)))
+                row = max(near, key=lambda row: float(signals.raw[row]))
+                cuts += [cut(row, change.confidence) for row in sudden.cuts([row])]
     else:
         confidence = _supposed(signals, settings, chosen.detector)
         cuts = [cut(row, confidence[row]) for row in sudden.cuts(confidence)]

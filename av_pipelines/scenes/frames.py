@@ -33,6 +33,7 @@ def make_frames(
     film: Path,
     info: FilmInfo,
     scenes: Mapping[str, Any],
+    shots: Sequence[Mapping[str, Any]],
     out: Path,
     settings: FramesSettings,
     progress: Callable[[float], None] = lambda share: None,
@@ -43,6 +44,7 @@ def make_frames(
         film: the file.
         info: what is known of it.
         scenes: ``scenes.json`` of the film.
+        shots: the ``shots`` of its ``shots.json``.
         out: an empty folder.
         settings: which stills, and how they are saved.
         progress: called with the share done.
@@ -50,7 +52,7 @@ def make_frames(
     Raises:
         ConfinedError: the film could not be read, or not one still of it.
     """
-    times = _times(scenes, settings)
+    times = _times(scenes, shots, settings)
     flaws = []
     if len(times) > settings.max_stills:
         flaws.append(f"{settings.max_stills} of {len(times)} stills (frames.max_stills)")
@@ -84,13 +86,15 @@ def make_frames(
     return Stills({"stills": len(rows), "format": settings.format}, rows, "; ".join(flaws) or None)
 
 
-def _times(scenes: Mapping[str, Any], settings: FramesSettings) -> Sequence[float]:
+def _times(
+    scenes: Mapping[str, Any], shots: Sequence[Mapping[str, Any]], settings: FramesSettings
+) -> Sequence[float]:
     """Give the times asked for, in seconds, in order, each once."""
     if settings.at == "times":
         return sorted(set(settings.times_s))
-    found = scenes["scenes"]
     if settings.at == "scenes":
-        return [scene["start_s"] for scene in found]
+        return [shot["clear_s"] for shot in shots]
+    found = scenes["scenes"]
     first, last = found[0]["start_s"], found[-1]["end_s"]
     count = max(1, -(-(last - first) // settings.interval_s))
     return [first + k * settings.interval_s for k in range(int(count))]

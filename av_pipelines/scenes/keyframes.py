@@ -41,13 +41,34 @@ def choose(picture: Picture, scene: Scene, following: Scene | None) -> int:
     rows = _rows(picture, first, last)
     if not rows.size:
         return scene.start_frame
-    for good in (~picture.corrupt, picture.luma_mean >= _BLACK):
+    light = picture.luma_mean >= _BLACK
+    if picture.keyframes_only and not light[rows].any():
+        return _unseen(first, last)
+    for good in (~picture.corrupt, light):
         if good[rows].any():
             rows = rows[good[rows]]
     sharpness = picture.sharpness[rows].astype(np.float64)
     cheap = picture.keyframe[rows] & (sharpness >= _NEARLY_AS_SHARP * sharpness.max())
     best = int(np.argmax(np.where(cheap, sharpness, -1.0) if cheap.any() else sharpness))
     return int(picture.number[rows[best]])
+
+
+def clear_from(picture: Picture, scene: Scene, following: Scene | None) -> int:
+    """Give the first frame that shows a scene: not black, and no part of a transition.
+
+    Arguments as for ``choose``; the scene's first frame where none shows it.
+    """
+    first, last = scene.clear_frames(following.change if following else None)
+    rows = _rows(picture, first, last)
+    light = rows[picture.luma_mean[rows] >= _BLACK]
+    if light.size:
+        return int(picture.number[light[0]])
+    return _unseen(first, last) if picture.keyframes_only else first
+
+
+def _unseen(first: int, last: int) -> int:
+    """Give a frame that is likely to show something where all that was looked at is black."""
+    return (first + last) // 2
 
 
 def describe(picture: Picture, scene: Scene, colours: int) -> dict[str, Any]:

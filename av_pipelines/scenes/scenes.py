@@ -21,6 +21,7 @@ from av_pipelines.scenes.film import FilmInfo
 from av_pipelines.scenes.scene_list import (
     Scene,
     scenes_of,
+    seconds,
     to_csv,
     to_json_dict,
     to_rows,
@@ -32,6 +33,10 @@ from av_pipelines.scenes.stills import Look, Still, Target, take_stills
 SHEET, PREVIEW, STRIP = "contact_sheet.jpg", "preview.jpg", "difference.png"
 _FOLDER = "keyframes"
 _SHOWN = 40
+_KEYFRAMES_ONLY = (
+    "from keyframes only: fades, dissolves, and cuts between keyframes are not found "
+    "(picture.quality = draft)"
+)
 _DETECTING = 0.5  # share of the progress
 
 
@@ -147,10 +152,11 @@ def _write(
     shots = [
         {
             "index": scene.index,
+            "clear_s": seconds(clear * picture.time_base),
             "keyframe_s": still.time_s if still else None,
             **keyframes.describe(picture, scene, settings.colours),
         }
-        for scene, still in zip(scenes, stills, strict=True)
+        for scene, clear, still in zip(scenes, _clear(picture, scenes), stills, strict=True)
     ]
     analysis = {
         "shots": shots,
@@ -162,6 +168,14 @@ def _write(
     rows = picture.pts[picture.number] * float(picture.time_base)
     spans = [_span(picture, change) for change in detected.transitions]
     draw_strip(out / STRIP, rows, picture.difference, spans)
+
+
+def _clear(picture: Picture, scenes: Sequence[Scene]) -> list[int]:
+    """Give the time stamp from which each scene can be seen."""
+    return [
+        int(picture.pts[keyframes.clear_from(picture, scene, following)])
+        for scene, following in zip(scenes, [*scenes[1:], None], strict=True)
+    ]
 
 
 def _span(picture: Picture, change: Transition) -> tuple[float, float, float]:
@@ -182,6 +196,7 @@ def _facts(picture: Picture, scenes: Sequence[Scene], detected: Detection) -> di
         "variable_frame_rate": picture.variable_frame_rate,
         "duration_s": round(picture.duration_s, 6),
         "detector": detected.chosen.detector,
+        **({"note": _KEYFRAMES_ONLY} if picture.keyframes_only else {}),
     }
 
 

@@ -19,8 +19,8 @@ class FramesSettings(Settings):
     """Settings of the ``frames`` asset."""
 
     at: Literal["scenes", "interval", "times"] = "scenes"
-    """Which frames: the first one of every ``scenes``, one per ``interval``, or those at the listed
-    ``times``."""
+    """Which frames: of every one of ``scenes`` the first that is not black and no part of a fade or
+    dissolve; one per ``interval``; or those at the listed ``times``."""
 
     interval_s: Annotated[float, Field(gt=0, le=86_400)] = 10.0
     """Seconds from one still to the next, above 0, with ``at = interval``; the first still is the

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from av_pipelines.intake.child import read_media
 from av_pipelines.intake.taps import picture_taps
+from av_pipelines.media.packing import pack, unpack
 from av_pipelines.media.picture import Picture, read_picture, verify_picture
 from tests.scenes.synthetic import Shot, frames, write
 
@@ -211,6 +213,25 @@ def test_long_films_are_written_and_read_in_pieces(tmp_path: Path, see: See) -> 
     ]
     assert picture.thumbnails[250:260][:, 0, 0, 0].tolist() == [n % 200 for n in range(250, 260)]
     assert picture.thumbnails[-1][0, 0, 0] == 599 % 200
+
+
+@given(
+    groups=hnp.arrays(
+        np.int8, st.tuples(st.integers(0, 40), st.just(8)), elements=st.integers(-128, 127)
+    ),
+    largest=st.sampled_from([0, 1, 7, 127]),
+)
+@settings(deadline=None)
+def test_what_is_packed_comes_back_and_small_changes_take_few_bits(
+    groups: np.ndarray, largest: int
+) -> None:
+    groups = groups.clip(-largest, largest)
+    packed = pack(groups)
+    assert np.array_equal(unpack(packed, groups.size), groups.ravel())
+    taken = {0: 0, 1: 2, 7: 4, 127: 8}[largest]
+    assert len(packed) <= -(-len(groups) // 4) + len(groups) * taken
+    with pytest.raises(ValueError, match="are not"):
+        unpack(np.append(packed, packed.dtype.type(0)), groups.size)
 
 
 @pytest.fixture(scope="module")

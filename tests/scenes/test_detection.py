@@ -142,6 +142,17 @@ def test_other_light_is_no_cut(see: See) -> None:
     assert kinds(examine(see([*pictures[:30], *lit]), STANDARD)) == []
 
 
+@pytest.mark.parametrize("settings", [STANDARD, HIGH])
+def test_a_title_card_that_takes_on_another_colour_is_no_cut(
+    settings: DetectorSettings, see: See
+) -> None:
+    y, x = np.mgrid[:108, :192]
+    card = ((y > 80) & (x // 6 % 2 == 0) & (abs(x - 96) < 40))[..., None]
+    colours = np.repeat([(90, 90, 140), (145, 95, 88), (75, 120, 80)], 10, axis=0)
+    pictures = [np.where(card, 225, colour).astype(np.uint8) for colour in colours]
+    assert kinds(examine(see(pictures, fps=Fraction(30)), settings)) == []
+
+
 def test_plain_colours_are_cuts(see: See) -> None:
     pictures = [np.full((108, 192, 3), c, np.uint8) for c in ((200, 30, 30), (20, 30, 220))]
     found = examine(see([pictures[0]] * 30 + [pictures[1]] * 30), STANDARD)

@@ -20,6 +20,7 @@ from av_pipelines.settings import SettingsError
 from tests.scenes.conftest import MakeFilm, counting, decode, info_of
 
 SCENES = {"scenes": [{"start_s": 0.0, "end_s": 0.8}, {"start_s": 0.8, "end_s": 2.0}]}
+SHOTS = [{"clear_s": 0.0}, {"clear_s": 0.8}]
 Take = Callable[..., tuple[Path, Stills]]
 
 
@@ -31,7 +32,7 @@ def take(tmp_path: Path) -> Take:
         out = tmp_path / "frames"
         out.mkdir()
         given = FramesSettings(**settings)
-        return out, make_frames(path, info or info_of(path), SCENES, out, given)
+        return out, make_frames(path, info or info_of(path), SCENES, SHOTS, out, given)
 
     return take
 

@@ -137,6 +137,25 @@ def test_the_keyframe_is_sharp_and_not_black(make_film: MakeFilm, produce: Produ
         assert 10 <= choose(picture, scene, following) < 18
 
 
+@pytest.mark.parametrize("quality", ["standard", "draft"])
+def test_a_film_that_fades_in_is_shown_by_no_black_picture(
+    quality: str, make_film: MakeFilm, produce: Produce
+) -> None:
+    light = np.concatenate([np.zeros(15), np.linspace(0, 1, 25), np.ones(60)])
+    frames = [(f * k).astype(np.uint8) for f, k in zip(shots(100), light, strict=True)]
+    # A single keyframe, which is black.
+    film = make_film(
+        "a.mp4", [*frames, *shots(1, 40)[1:]], options={"g": "250", "sc_threshold": "0"}
+    )
+    made = produce(film, picture={"quality": quality})
+    scenes = artifact(made["scenes"])
+    for still in (*read(scenes)["scenes"][:1], *artifact(made["frames"]).manifest.tables["stills"]):
+        owner = scenes if "keyframe" in still else artifact(made["frames"])
+        shown = Image.open(owner.file(still.get("keyframe") or still["file"]))
+        assert np.asarray(shown).mean() > 40
+    assert ("fades" in scenes.manifest.facts.get("note", "")) is (quality == "draft")
+
+
 def test_variable_frame_rate_and_a_late_start(make_film: MakeFilm, produce: Produce) -> None:
     times = [n * 0.04 + (0.9 if n >= 20 else 0) + 0.013 * (n % 3) for n in range(80)]
     film = make_film("a.mkv", shots(30, 50), times=times, start=2)

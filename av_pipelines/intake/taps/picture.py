@@ -1,7 +1,8 @@
 """``picture.npz``: everything about the picture from the one decode.
 
 Here: per frame, time, brightness, change, sharpness, histograms and a thumbnail. Not here: making
-frames small (``picture_samples``), the file (``media.picture``), finding scenes (their room).
+frames small (``picture_samples``), measuring them (``picture_measures``), the file
+(``media.picture``), finding scenes (their room).
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Mapping
 from fractions import Fraction
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,8 @@ from av_pipelines.intake.containers import Media
 from av_pipelines.intake.geometry import Orientation, orientation, parse_ratio
 from av_pipelines.intake.passes import Summary
 from av_pipelines.intake.taps import Appetite, Tap
-from av_pipelines.intake.taps.picture_samples import Look, Shrinker
+from av_pipelines.intake.taps.picture_measures import Batch, mean_distance
+from av_pipelines.intake.taps.picture_samples import Shrinker
 from av_pipelines.media.picture import (
     CHROMA_BINS,
     CHUNK,
@@ -54,19 +55,19 @@ class PictureFile(Tap):
         self._appetite = Appetite.ALL
         self._stream: int | None = None
         self._shrinker = Shrinker()
-        self._before: Look | None = None
+        self._batch: Batch | None = None
         self._writer: PictureWriter | None = None
+        self._first_size: tuple[int, int] | None = None
         self._size: tuple[int, int] | None = None
         self._turned = Orientation()
         self._pts = array("q")
         self._mended = self._changes = self._corrupt = self._keyframes = 0
         self._last_duration = 0
         self._usual_step = 1
-        self._n = 0
+        # Of a piece of the file: all frames are noted, those of the batch not yet measured.
+        self._noted: list[tuple[int, int, bool, bool]] = []
         self._rows = np.zeros(CHUNK, ROW)
-        self._luma = np.zeros((CHUNK, 256), np.float32)
-        self._chroma = np.zeros((CHUNK, 2, 256), np.float32)
-        self._full = np.zeros(CHUNK, bool)
+        self._histograms = np.zeros((CHUNK, LUMA_BINS + 2 * CHROMA_BINS), np.uint16)
         self._thumbnails = np.zeros((CHUNK, THUMBNAIL_HEIGHT, THUMBNAIL_WIDTH, 3), np.uint8)
 
     def open(self, media: Media) -> Mapping[int, Appetite]:
@@ -88,37 +89,29 @@ class PictureFile(Tap):
 
     def _add(self, frame: VideoFrame) -> None:
         size = frame.width, frame.height
-        if self._size is None:
-            self._size, self._turned = size, orientation(frame)
+        if self._first_size is None:
+            self._first_size, self._turned = size, orientation(frame)
             self._writer = PictureWriter(self.out / FILE)
-            self._before = None
-        look, before, n = self._shrinker.look(frame), self._before, self._n
-        rows = self._rows
-        rows["pts"][n] = self._time(frame)
-        rows["duration"][n] = frame.duration or 0
-        rows["keyframe"][n] = key = frame.key_frame
-        rows["corrupt"][n] = corrupt = frame.is_corrupt
+        elif size != self._size:
+            self._changes += 1
+        self._size = size
+        key, corrupt = frame.key_frame, frame.is_corrupt
         self._keyframes += key
         self._corrupt += corrupt
-        if before is None:
-            change = chroma_change = 0.0
-        elif [a.shape for a in before.planes] == [a.shape for a in look.planes]:
-            luma, *chroma = map(_change, look.planes, before.planes)
-            change, chroma_change = luma, sum(chroma) / 2
-        else:
-            self._changes += 1
-            change = chroma_change = _change(look.thumbnail, before.thumbnail)
-        rows["difference"][n], rows["chroma_difference"][n] = change, chroma_change
-        rows["sharpness"][n] = _step_energy(look.planes[0], look.next_to)
-        self._luma[n] = np.bincount(look.planes[0].ravel(), minlength=256)
-        for place, plane in enumerate(look.planes[1:]):
-            self._chroma[n, place] = np.bincount(plane.ravel(), minlength=256)
-        self._full[n] = look.full_range
+        look, n = self._shrinker.look(frame), len(self._noted)
+        if self._batch is None:
+            self._batch = Batch(look, 0.0)
+        elif not self._batch.fits(look):
+            self._measure()
+            # Before a piece's first frame, this is the last one of the piece before.
+            self._batch = Batch(look, mean_distance(look.thumbnail, self._thumbnails[n - 1]))
+        self._batch.add(look)
         self._thumbnails[n] = look.thumbnail
-        self._before = look
-        self._n += 1
-        if self._n == CHUNK:
+        self._noted.append((self._time(frame), frame.duration or 0, key, corrupt))
+        if n + 1 == CHUNK:
             self._flush()
+        elif self._batch.is_full:
+            self._measure()
 
     def _time(self, frame: VideoFrame) -> int:
         """Give the frame's time stamp; where it has none or an old one, the next that can be."""
@@ -130,31 +123,24 @@ class PictureFile(Tap):
         seen.append(pts or 0)
         return seen[-1]
 
+    def _measure(self) -> None:
+        """Measure what is in the batch: the last of those noted."""
+        if self._batch is not None and self._batch.count:
+            n = len(self._noted)
+            now = slice(n - self._batch.count, n)
+            shares = self._batch.measure(self._rows[now])
+            self._histograms[now] = np.round(shares * 65535)
+
     def _flush(self) -> None:
         """Write what has been collected."""
-        n, self._n = self._n, 0
-        if not n or self._writer is None:
-            return
-        rows, full = self._rows[:n], self._full[:n]
-        luma = np.where(full, 1.0, 255 / 219)
-        rows["difference"] *= luma
-        rows["chroma_difference"] *= np.where(full, 1.0, 255 / 224)
-        rows["sharpness"] *= luma**2
-        counts = self._luma[:n] / self._luma[:n].sum(axis=1, keepdims=True)
-        histograms = np.zeros((n, LUMA_BINS + 2 * CHROMA_BINS), np.float32)
-        for whole in (False, True):
-            of = full == whole
-            level = _levels(whole)
-            mean = counts[of] @ level
-            rows["luma_mean"][of] = mean
-            square = counts[of] @ level**2
-            rows["luma_deviation"][of] = np.sqrt(np.maximum(square - mean**2, 0))
-            histograms[of, :LUMA_BINS] = counts[of] @ _bins(level, LUMA_BINS)
-        chroma = self._chroma[:n] / np.maximum(self._chroma[:n].sum(axis=2, keepdims=True), 1)
-        shares = chroma @ _bins(np.arange(256.0), CHROMA_BINS)
-        histograms[:, LUMA_BINS:] = shares.reshape(n, -1)
-        packed = np.round(histograms * 65535).astype(np.uint16)
-        self._writer.add(rows, packed, self._thumbnails[:n])
+        self._measure()
+        n = len(self._noted)
+        if self._writer is not None and n:
+            noted = zip(*self._noted, strict=True)
+            for name, column in zip(("pts", "duration", "keyframe", "corrupt"), noted, strict=True):
+                self._rows[name][:n] = column
+            self._writer.add(self._rows[:n], self._histograms[:n], self._thumbnails[:n])
+            self._noted.clear()
 
     def _all_pts(self) -> np.ndarray:
         """Time stamps of all frames of the film."""
@@ -163,7 +149,7 @@ class PictureFile(Tap):
     def finish(self, summary: Summary) -> Mapping[str, Any]:
         """Write what is left; give no facts if there was no frame."""
         self._flush()
-        if self._writer is None or self._stream is None or self._size is None:
+        if self._writer is None or self._stream is None or self._first_size is None:
             return {}
         info = summary.media.streams[self._stream]
         tally = summary.tallies[self._stream]
@@ -174,8 +160,8 @@ class PictureFile(Tap):
         header = Header(
             time_base=base,
             fps=tally.fps or _USUAL_FPS,
-            width=self._size[0],
-            height=self._size[1],
+            width=self._first_size[0],
+            height=self._first_size[1],
             sample_aspect_ratio=parse_ratio(info.sample_aspect_ratio) or Fraction(1),
             rotation=self._turned.rotation,
             mirrored=self._turned.mirrored,
@@ -220,34 +206,6 @@ class KeyframePictureFile(PictureFile):
 
     def _all_pts(self) -> np.ndarray:
         return np.union1d(np.frombuffer(self._packets, np.int64), super()._all_pts())
-
-
-def _change(now: np.ndarray, before: np.ndarray) -> float:
-    """Mean absolute difference of two uint8 arrays."""
-    distance = np.maximum(now, before)
-    distance -= np.minimum(now, before)
-    return float(distance.sum(dtype=np.uint64)) / max(distance.size, 1)
-
-
-def _step_energy(beside: np.ndarray, next_to: np.ndarray) -> float:
-    """Mean squared difference of two uint8 arrays."""
-    beside = beside[:, : next_to.shape[1]]
-    distance = np.maximum(beside, next_to)
-    distance -= np.minimum(beside, next_to)
-    flat = distance.ravel().astype(np.float32)
-    return float(flat @ flat) / max(flat.size, 1)
-
-
-@cache
-def _levels(full: bool) -> np.ndarray:
-    """Brightness, 0 to 255, of each value of 8-bit luma."""
-    values = np.arange(256.0)
-    return values if full else np.clip((values - 16) * (255 / 219), 0, 255)
-
-
-def _bins(levels: np.ndarray, count: int) -> np.ndarray:
-    """Which of ``count`` equal bins each value falls into: (256, count), one 1 in each row."""
-    return np.eye(count)[np.minimum(levels * count / 256, count - 1).astype(int)]
 
 
 def _gaps(pts: np.ndarray, base: Fraction, tally: Tally) -> tuple[Gap, ...]:

@@ -1,12 +1,12 @@
 """A decoded frame made small: a thumbnail, and luma and chroma to measure on.
 
 Here: taking rows from the planes of any pixel format, and the range and matrix of its colours. Not
-here: measuring and writing (``picture``).
+here: measuring (``picture_measures``) and writing (``picture``).
 
-Every n-th row of each plane is copied as it is, about 54 of them, into a small frame of the same
+Every n-th row of each plane is copied as it is, 32 to 64 of them, into a small frame of the same
 pixel format. That costs a fiftieth of a conversion of the whole frame, works for packed and planar
-formats of any depth alike, and leaves whole rows, so that averages over a thumbnail's cell take
-in a hundred pixels and more. libswscale makes the thumbnail from that small frame.
+formats of any depth alike, and leaves at least a whole row for each of the thumbnail's, so that
+averages take in every pixel of it. libswscale makes the thumbnail from that small frame.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.plane import VideoPlane
 
-_ROWS = 54
-_COLUMNS = 107
+_ROWS = 32
+_COLUMNS = 64
 _CONVERTED_WIDTH = 480
 _UNSPECIFIED = 2  # FFmpeg's AVCOL_SPC_UNSPECIFIED, which PyAV does not name
 _HD_HEIGHT = 720  # from here on, pictures that do not name their matrix are BT.709 by convention
 
 
 class Look(NamedTuple):
-    """One frame made small. The arrays are its own; values are those of the file, 8 bits.
+    """One frame made small. The arrays hold until the next one; values are the file's, 8 bits.
 
     ``planes`` are a sample of its pixels: luma, and Cb and Cr where there is colour, each uint8
     (rows, columns); ``next_to`` are the pixels right of those of luma. With ``full_range`` luma
@@ -87,12 +87,12 @@ class Shrinker:
         else:
             views, full = self._converted(small), False
         column = self._column
-        luma = views[0]
+        pixels = _view(thumbnail.planes[0])[:, : 3 * THUMBNAIL_WIDTH]
         return Look(
-            planes=tuple([view[:, ::column].copy() for view in views]),
-            next_to=luma[:, 1::column].copy(),
+            planes=tuple([view[:, ::column] for view in views]),
+            next_to=views[0][:, 1::column],
             full_range=full,
-            thumbnail=thumbnail.to_ndarray(),
+            thumbnail=pixels.reshape(THUMBNAIL_HEIGHT, THUMBNAIL_WIDTH, 3),
         )
 
     def _begin(self, frame: VideoFrame) -> None:
