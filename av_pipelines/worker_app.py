@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dagster as dg
 from celery import Celery
-from celery.signals import worker_init
+from celery.signals import task_prerun
 from dagster_celery.tasks import create_execute_job_task, create_resume_job_task
 
 from av_pipelines.makers import open_studio
@@ -27,9 +27,9 @@ def _make() -> Celery:
     return launcher.celery
 
 
-@worker_init.connect
+@task_prerun.connect
 def _sweep(**_: object) -> None:
-    """Remove what a killed worker left half-made."""
+    """Remove what a killed worker left half-made, before a run begins."""
     open_studio().store.sweep()
 
 

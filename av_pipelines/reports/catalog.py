@@ -87,7 +87,8 @@ def _restore_ledger(store: Store) -> None:
     elif store.artifacts.exists():
         with store.making(CATALOG, "refresh"):
             found = ledger.rebuild(store)
-        log.warning("%s is gone: %d records made from the artifacts", ledger.folder, found)
+        if found:
+            log.warning("%s is gone: %d records made from the artifacts", ledger.folder, found)
 
 
 def _update(store: Store, path: Path, *, whole: bool) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import mido
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from av_pipelines.tracks.composition.compose import compose
@@ -111,6 +111,7 @@ def test_a_long_piece_opens_quietly_peaks_and_ends() -> None:
     st.floats(0.5, 1),
     st.booleans(),
 )
+@example(seed=0, duration_s=5.0, bpm=109.0, intensity=1.0, drums=False)
 @settings(deadline=None, max_examples=60)
 def test_a_fast_piece_moves_until_an_ending_in_proportion_to_it(
     seed: int, duration_s: float, bpm: float, intensity: float, drums: bool
@@ -120,7 +121,8 @@ def test_a_fast_piece_moves_until_an_ending_in_proportion_to_it(
     last, beat_s = score.chords[-1], 60 / score.bpm
     assert last.degree == 0
     assert last.start + last.length == pytest.approx(score.beats)
-    assert last.length * beat_s <= max(0.2 * duration_s, 1.2 + 2 * beat_s) + 1e-6
+    longest = max(0.2 * duration_s, max(1.2, 2 * beat_s) + 2 * beat_s)  # it begins on half a bar
+    assert last.length * beat_s <= longest + 1e-6
     assert last.length * beat_s >= min(1.0, 0.15 * duration_s)
     struck = [note.start for note in score.notes if note.part in ("bass", "percussion")]
     assert max(struck) <= last.start + 1e-9  # what beats comes to rest with it

@@ -97,21 +97,26 @@ def _slots(plan: Plan) -> list[tuple[float, float]]:
 
 
 def _with_ending(plan: Plan, slots: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Give a piece that would come to rest too early a last chord in proportion to it.
+    """Give a piece that would come to rest too early, or late, a last chord in proportion to it.
 
     It begins with the last bar, or half bar, that leaves it the time to ring.
     """
-    start, length = slots[-1]
+    if plan.loop or plan.drone or len(slots) == 1:
+        return slots
+    before, (start, length) = slots[:-1], slots[-1]
     least = max(BAR / 2, _ENDING_S * plan.bpm / 60)
     most = max(least, _ENDING_SHARE * plan.beats)
-    if plan.loop or plan.drone or len(slots) == 1 or length <= most:
-        return slots
+    if length < least:  # what is left over after the bars
+        *before, (start, more) = before
+        length += more
+    if length <= most:
+        return [*before, (start, length)]
     lasts = [(plan.beats - least) // grid * grid for grid in (BAR, BAR / 2)]
     lasts = [last for last in lasts if last > start]
     if not lasts:
-        return slots
+        return [*before, (start, length)]
     last = next((last for last in lasts if plan.beats - last <= most), lasts[-1])
-    return [*slots[:-1], (start, last - start), (last, plan.beats - last)]
+    return [*before, (start, last - start), (last, plan.beats - last)]
 
 
 def _chords(plan: Plan, slots: list[tuple[float, float]]) -> list[Chord]:
