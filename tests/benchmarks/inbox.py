@@ -229,8 +229,9 @@ class Player:
         """Take what is in the queue, until told that it is over."""
         queued = dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED])
         while not self.over.wait(0.2):
-            known = list(instance.get_dynamic_partitions("media"))
-            for record in instance.get_run_records(queued):
+            records = instance.get_run_records(queued)
+            known = list(instance.get_dynamic_partitions("media"))  # after them: keys come first
+            for record in records:
                 run, at = record.dagster_run, record.create_timestamp.timestamp()
                 tags = run.tags
                 first = known.index(
