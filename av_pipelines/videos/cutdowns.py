@@ -22,7 +22,8 @@ from av_pipelines.videos.settings import Sizes
 from av_pipelines.videos.shorten import Interest, shortened
 
 _SAME_SHAPE = 0.01  # shapes this near to each other are one
-_LEAST = 720  # pixels of the shorter side: places show less as of poor quality, words are coarse
+_LEAST = 720  # pixels of the shorter side: with less, words are coarse
+_LEAST_SHARE = 0.75  # of a smaller film's own: of 720p it is 540, the least that places take
 
 Looks = Callable[[Sequence[Shot], Fraction], Sequence[Seen | None]]
 """Looks at shots of a cut of some frame rate: ``looking.look_at`` with its folders given."""
@@ -170,14 +171,15 @@ def _size(cut: Cut, platform: Platform, sizes: Sizes) -> tuple[int, int]:
     """Give the platform's size, or that shape as small as the film's own pixels fill it.
 
     From 1920x1080, 4:5 is cut out as 864x1080, and more pixels would show no more. The shorter
-    side has ``_LEAST`` all the same, if the film's has. Pictures that stand have more pixels than
-    the film: it is made in full height or width.
+    side has ``_LEAST`` all the same, or of a smaller film three quarters of its shorter side.
+    Pictures that stand have more pixels than the film: it is made in full height or width.
     """
     if sizes == "platform":
         return platform.width, platform.height
     share, _ = crop_size(cut.width / cut.height, platform.aspect)
     moving = any(shot.path is not None and not shot.still for shot in cut.shots)
-    least = min(cut.width, cut.height, *([_LEAST] if moving else []))
+    shorter = min(cut.width, cut.height)
+    least = min(_LEAST, _LEAST_SHARE * shorter) if moving else shorter
     scale = max(share * cut.width / platform.width, least / min(platform.width, platform.height))
     scale = min(1.0, scale)
     return 2 * round(platform.width * scale / 2), 2 * round(platform.height * scale / 2)

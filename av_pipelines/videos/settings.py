@@ -85,8 +85,9 @@ class CutdownsSettings(Settings):
 
     sizes: Sizes = "auto"
     """``auto``: no larger than what is cut out of the film, but at least 720 pixels on the shorter
-    side if the film has them (of 1080p, 9:16 is 720x1280 and 4:5 is 864x1080); ``platform``: the
-    full size of the place, such as 1080x1920, blown up where it must be."""
+    side, of a smaller film three quarters of its own (of 1080p, 9:16 is 720x1280 and 4:5 is
+    864x1080; of 720p, 540x960 and 576x720); ``platform``: the full size of the place, such as
+    1080x1920, blown up where it must be."""
 
     captions: bool = True
     """Whether captions are placed anew for each shape."""

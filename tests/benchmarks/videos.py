@@ -8,7 +8,7 @@ environment or from that of ``MOVIEPY_PYTHON`` (an interpreter; MoviePy 2.2 want
 than this project); without it, its row is left out.
 
 Three cutdowns (16:9, 9:16 and 4:5 of one decode) are set beside one plain render at full size: the
-whole of both, through ``render``. They have 2.7 times its pixels, and encoding is most of the work
+whole of both, through ``render``. They have twice its pixels, and encoding is most of the work
 of each: that is what bounds the ratio.
 """
 
@@ -43,7 +43,7 @@ def overlaid(source: Path, seconds: int = SECONDS) -> Cut:
 
 def ours(source: Path, out: Path, deliveries: int = 1) -> None:
     """Render with this project."""
-    sizes = [(1280, 720), (720, 1280), (720, 900)][:deliveries]
+    sizes = [(1280, 720), (540, 960), (576, 720)][:deliveries]  # as ``cutdowns`` has them
     wanted = [Delivery(f"ours{w}x{h}.mp4", w, h, fit="crop") for w, h in sizes]
     render(overlaid(source), wanted, out, device="cpu")
 

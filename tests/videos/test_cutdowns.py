@@ -63,8 +63,8 @@ def test_usual_platforms_are_one_of_each_shape_rendered_together():
     sizes = {d.name: (d.width, d.height) for d in batch.deliveries}
     assert sizes == {
         "youtube.mp4": (1280, 720),  # not blown up: the film is 720p
-        "tiktok.mp4": (720, 1280),
-        "instagram_feed.mp4": (720, 900),
+        "tiktok.mp4": (540, 960),
+        "instagram_feed.mp4": (576, 720),
         "square.mp4": (720, 720),
     }
     assert all(d.loudness_lufs == -14 for d in batch.deliveries)
@@ -83,7 +83,7 @@ def test_no_shape_has_more_pixels_than_are_cut_out_of_the_film_unless_asked_for(
         return [(d.width, d.height) for d in batch.deliveries]
 
     full = replace(film(shot(0, 4)), width=1920, height=1080)
-    # 9:16 would be 608x1080; nobody takes less than 720 on the shorter side
+    # 9:16 would be 608x1080: words would be coarse
     assert made(full) == [(1920, 1080), (720, 1280), (864, 1080), (1080, 1080)]
     ultra = replace(full, width=3840, height=2160)
     platforms = [(1920, 1080), (1080, 1920), (1080, 1350), (1080, 1080)]
@@ -92,7 +92,7 @@ def test_no_shape_has_more_pixels_than_are_cut_out_of_the_film_unless_asked_for(
     # pictures that stand, and words, have no such bound
     assert made(replace(full, shots=(replace(shot(0, 4), still=True),))) == platforms
     small = replace(full, width=640, height=360)
-    assert made(small) == [(640, 360), (360, 640), (360, 450), (360, 360)]
+    assert made(small) == [(640, 360), (270, 480), (288, 360), (360, 360)]
 
 
 def test_a_still_that_was_framed_for_one_shape_shows_its_subject_in_every_other():
