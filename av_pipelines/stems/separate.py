@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,14 +103,26 @@ def separate(
     names, makers = _outputs(network, settings)
     clamp = settings.clip == "clamp"
     account = _Account(names, seen.samples)
-    with stem_files(folder, names, mix.rate, clamp=clamp) as files:
+    with (
+        stem_files(folder, names, mix.rate, clamp=clamp) as files,
+        ThreadPoolExecutor(1, "stems") as beside,  # the network goes on while files are written
+    ):
         whole = _Reader(mix.blocks())
-        for stems in _at_source_rate(mix, seen, settings, network, batch, progress):
+
+        def write(stems: Samples) -> None:
             mixed = whole.take(stems.shape[-1])
             made = makers(stems, mixed)
             for file, samples in zip(files, made, strict=True):
                 file.write(samples)
             account.add(made, mixed, clamp=clamp)
+
+        written: Future[None] | None = None
+        for stems in _at_source_rate(mix, seen, settings, network, batch, progress):
+            if written:
+                written.result()
+            written = beside.submit(write, stems)
+        if written:
+            written.result()
     gain = _scaled(files) if settings.clip == "scale_all" else 1.0
     draw_waveforms(folder / WAVEFORMS, names, account.sketches)
     draw_energy(folder / ENERGY, names, account.sketches)
