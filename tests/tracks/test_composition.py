@@ -111,7 +111,8 @@ def test_a_long_piece_opens_quietly_peaks_and_ends() -> None:
     st.floats(0.5, 1),
     st.booleans(),
 )
-@example(seed=0, duration_s=5.0, bpm=109.0, intensity=1.0, drums=False)
+@example(seed=0, duration_s=5.0, bpm=109.0, intensity=1.0, drums=False)  # bars leave a remainder
+@example(seed=0, duration_s=5.0, bpm=90.0, intensity=0.5, drums=True)  # too calm for its drums
 @settings(deadline=None, max_examples=60)
 def test_a_fast_piece_moves_until_an_ending_in_proportion_to_it(
     seed: int, duration_s: float, bpm: float, intensity: float, drums: bool
@@ -126,7 +127,8 @@ def test_a_fast_piece_moves_until_an_ending_in_proportion_to_it(
     assert last.length * beat_s >= min(1.0, 0.15 * duration_s)
     struck = [note.start for note in score.notes if note.part in ("bass", "percussion")]
     assert max(struck) <= last.start + 1e-9  # what beats comes to rest with it
-    assert not drums or KICK in {n.pitch for n in score.notes if n.start == last.start}
+    drummed = [note for note in score.notes if note.part == "percussion"]
+    assert not drummed or max(n.start for n in drummed if n.pitch == KICK) == last.start
 
 
 def test_a_calm_piece_may_rest_longer_and_a_loop_has_no_ending() -> None:
