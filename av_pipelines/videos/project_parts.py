@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from av_pipelines.videos.cut import Anchor
 from av_pipelines.videos.project_values import (
     TIMECODE,
     Colour,
@@ -118,12 +119,6 @@ class Style(Part):
     bold: bool = False
     highlight: Colour = "#ffd54a"
     """Colour of a word while it is sung or said."""
-
-
-Anchor = Literal[
-    "top-left", "top", "top-right", "left", "centre", "right",
-    "bottom-left", "bottom", "bottom-right",
-]  # fmt: skip
 
 
 class Overlay(Part):
