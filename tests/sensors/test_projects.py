@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
 from uuid import uuid4
 
 import dagster as dg
@@ -16,24 +15,21 @@ from partitions.keys import project_key
 from partitions.projects import project_partitions
 from resources.store import Store
 from sensors.projects import projects_sensor
+from tests.sensors.player import Player
 
-PROJECTS = str(project_partitions.name)
 
-
-class Projects:
+class Projects(Player):
     """The folder of projects with its sensor, played by hand."""
 
     def __init__(self, root: Path) -> None:
         self.store = Store(root)
         self.inbox = self.store.inbox / "projects"
         self.inbox.mkdir(parents=True)
-        self.instance = dg.DagsterInstance.ephemeral()
-        self.cursor: str | None = None
-        self.skipped = ""
         self.now = time.time()
-        self.sensor = projects_sensor(
+        sensor = projects_sensor(
             dg.define_asset_job("videos"), lambda: self.store, clock=lambda: self.now
         )
+        super().__init__(sensor, project_partitions)
 
     def drop(self, name: str, **files: str) -> Path:
         folder = self.inbox / name
@@ -44,14 +40,7 @@ class Projects:
 
     def tick(self) -> list[dg.RunRequest]:
         self.now += 3
-        context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor)
-        result = cast("dg.SensorResult", self.sensor(context))
-        reason = result.skip_reason
-        self.skipped = reason.skip_message or "" if isinstance(reason, dg.SkipReason) else ""
-        self.cursor = result.cursor
-        for added in result.dynamic_partitions_requests or []:
-            self.instance.add_dynamic_partitions(PROJECTS, list(added.partition_keys))
-        return list(result.run_requests or [])
+        return self.evaluate()
 
     def start(self, request: dg.RunRequest) -> dg.DagsterRun:
         run = dg.DagsterRun(

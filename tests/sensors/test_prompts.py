@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
 
 import dagster as dg
 import pytest
@@ -21,11 +20,10 @@ from resources.manifest import Manifest, PromptRecord
 from resources.store import Store
 from sensors.desk import Desk
 from sensors.prompts import prompts_sensor
+from tests.sensors.player import Player
 
-PROMPTS = str(prompt_partitions.name)
 
-
-class Prompts:
+class Prompts(Player):
     """The folder of prompts with its sensor, played by hand."""
 
     def __init__(self, root: Path) -> None:
@@ -35,16 +33,14 @@ class Prompts:
         )
         self.folder = self.store.inbox / "prompts"
         self.folder.mkdir(parents=True)
-        self.instance = dg.DagsterInstance.ephemeral()
-        self.cursor: str | None = None
         self.now = time.time()
-        self.skipped = ""
-        self.sensor = prompts_sensor(
+        sensor = prompts_sensor(
             dg.define_asset_job("tracks"),
             lambda: Desk(self.studio, SETTINGS, lambda recipe: [], most_files=25),
             clock=lambda: self.now,
             sleep=self.sleep,
         )
+        super().__init__(sensor, prompt_partitions)
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
@@ -57,14 +53,7 @@ class Prompts:
     def tick(self) -> list[dg.RunRequest]:
         """One tick, and the runs that the daemon queues because of it."""
         self.now += 5
-        context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor)
-        result = cast("dg.SensorResult", self.sensor(context))
-        reason = result.skip_reason
-        self.skipped = reason.skip_message or "" if isinstance(reason, dg.SkipReason) else ""
-        self.cursor = result.cursor
-        for added in result.dynamic_partitions_requests or []:
-            self.instance.add_dynamic_partitions(PROMPTS, list(added.partition_keys))
-        requests = list(result.run_requests or [])
+        requests = self.evaluate()
         for number, request in enumerate(requests):
             self.instance.add_run(
                 dg.DagsterRun(
