@@ -121,7 +121,7 @@ class _Survey:
         self._products = {p.name: (maker, p) for maker in makers for p in maker.products}
         self._wanted: dict[tuple[str, str, str], _Wanted | None] = {}
         self._parsed: dict[tuple[str, str], dict[str, Any]] = {}
-        self._recipes: dict[tuple[str, ...], frozenset[str]] = {}
+        self._asked: dict[tuple[str, ...], frozenset[str]] = {}
         self._chosen: dict[tuple[str, tuple[str, ...]], Recipe] = {}
 
     def stale(self) -> Iterator[Stale]:
@@ -152,12 +152,12 @@ class _Survey:
         A dropped file itself is never out of date.
         """
         names = (record.recipe, *record.earlier)
-        if names not in self._recipes:
+        if names not in self._asked:
             recipes = self._studio.recipes
             there = [record.recipe, *(n for n in record.earlier if n in recipes.names())]
             asked = (assets_of(recipes.get(name)) for name in there)
-            self._recipes[names] = frozenset(itertools.chain.from_iterable(asked))
-        wanted = self._recipes[names]
+            self._asked[names] = frozenset(itertools.chain.from_iterable(asked))
+        wanted = self._asked[names]
         given = {m.products[0].name for m, _ in self._products.values() if m.identify}
         return [a for a in self._products if a not in given and (a in wanted or a in mine)]
 
